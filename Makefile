@@ -1,0 +1,73 @@
+# Everything a fresh machine needs is Python 3.11 or later, git and make. Packages come from PyPI, as pip is configured to reach it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# uv does not read pip's configuration: hand it the index that pip uses, unless it has been given one of its own.
+PIP_INDEX = $(BIN)/python -m pip config list | sed -n "s/^\(global\|install\|:env:\)\.index-url='\(.*\)'$$/\2/p" | tail -n 1
+UV = VIRTUAL_ENV=$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(PIP_INDEX))}}" $(BIN)/uv
+
+# Programs that packages bring along (rclone, airflow, rollbackctl) are found by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+SOURCES := rollback_provider tests dags docs benchmarks
+
+.DEFAULT_GOAL := help
+
+.PHONY: help install demo test lint types layers docs pytest corpus bench lock format clean
+
+help: ## Show what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: $(STAMP) ## Set up .venv from the lock file
+
+$(STAMP): requirements.lock pyproject.toml rollback_provider/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		"$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	@echo 'Setting up $(VENV)'
+	@$(UV) pip sync --quiet --require-hashes requirements.lock
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Run the main job: a migration fails inside an Airflow DAG and is taken back
+	$(BIN)/python -m rollback_provider.demo
+
+test: lint types layers docs pytest ## Run every check and every test
+
+lint: $(STAMP) ## Check style and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+layers: $(STAMP) ## Check who imports whom
+	$(BIN)/lint-imports
+
+docs: $(STAMP) ## Build the documentation, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pytest: $(STAMP) ## Run the tests alone
+	$(BIN)/pytest
+
+corpus: $(STAMP) ## Walk MLflow's 66 migrations, each rolled back and compared
+	$(BIN)/python -m benchmarks.corpus
+
+bench: $(STAMP) ## Measure against pg_dump and pg_restore on more than 1 GB
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP) ## Write requirements.lock anew
+	@$(UV) pip compile pyproject.toml --quiet --upgrade --all-extras --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --output-file requirements.lock
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix-only $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean: ## Remove all that make has made
+	rm -rf $(VENV) .work dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find rollback_provider tests dags benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

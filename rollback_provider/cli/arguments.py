@@ -1,0 +1,182 @@
+"""The commands and their arguments: one definition, from which both ``rollbackctl`` and ``airflow rollback`` are made."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from rollback_provider import __version__
+from rollback_provider.cli import exits
+from rollback_provider.core.errors import ConfigurationError
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def span(text: str) -> timedelta:
+    """``36h``, ``30d``, ``8w`` as a length of time."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time such as 36h, 30d or 8w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """``public.orders.region='EU'`` as a column and an expression."""
+    column, equals, expression = text.partition("=")
+    if not (equals and column.strip() and expression.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form schema.table.column=expression")
+    return column.strip(), expression.strip()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument, as ``argparse`` takes it."""
+
+    flags: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+def _argument(*flags: str, **options: Any) -> Argument:
+    return Argument(flags, options)
+
+
+STORE = _argument(
+    "--store",
+    metavar="STORE",
+    help="URL of the store (file:///path, s3://bucket/prefix) or id of a connection that holds it; default: $ROLLBACK_STORE",
+)
+JSON = _argument("--json", action="store_true", help="Print one JSON document, and nothing else, on standard output")
+SNAPSHOT = _argument("snapshot_id", metavar="SNAPSHOT_ID", help="Id of a snapshot")
+ROLLBACK = _argument("rollback_id", metavar="ROLLBACK_ID", help="Id of a rollback")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    :param function: ``module:function`` below :mod:`rollback_provider.cli.commands`; imported when the command is run
+    """
+
+    name: str
+    help: str
+    function: str
+    arguments: tuple[Argument, ...]
+
+
+def _command(name: str, function: str, help_text: str, *arguments: Argument) -> Command:
+    return Command(name, help_text, function, (*arguments, STORE, JSON))
+
+
+COMMANDS = (
+    _command(
+        "snapshot",
+        "steps:snapshot",
+        "Take a snapshot before a migration",
+        _argument("--migration", metavar="NAME", required=True, help="Name of the migration"),
+        _argument("--components", metavar="FILE", required=True, help="YAML file that lists the components"),
+    ),
+    _command(
+        "checkpoint", "steps:checkpoint", "Record what the migration changed, before applications write", SNAPSHOT
+    ),
+    _command(
+        "generate",
+        "steps:generate",
+        "Plan the way back to a snapshot; changes nothing",
+        SNAPSHOT,
+        _argument("--checkpoint", metavar="ID", help="Which checkpoint to use; default: the newest"),
+        _argument(
+            "--conflicts",
+            choices=("keep", "restore", "fail"),
+            default="keep",
+            help="Values that both the migration and an application changed: keep the application's (default), restore the "
+            "snapshot's, or fail",
+        ),
+        _argument(
+            "--ambiguous",
+            choices=("restore", "keep", "fail"),
+            default="restore",
+            help="Changes that no checkpoint attributes: restore the snapshot's state (default), keep them, or fail",
+        ),
+        _argument(
+            "--fill",
+            metavar="TABLE.COLUMN=EXPRESSION",
+            type=assignment,
+            action="append",
+            default=[],
+            help="Value of a restored column for rows written since; may be repeated",
+        ),
+    ),
+    _command("execute", "steps:execute", "Execute a rollback, or continue one that was cut short", ROLLBACK),
+    _command("verify", "steps:verify", "Measure whether a rollback is complete", ROLLBACK),
+    _command("abandon", "steps:abandon", "Give an unfinished rollback up and free its components", ROLLBACK),
+    _command("list", "views:list_all", "List snapshots and rollbacks"),
+    _command(
+        "show",
+        "views:show",
+        "Show a snapshot, or a rollback with plan, ledger, timeline and checks",
+        _argument("id", metavar="ID", help="Id of a snapshot or a rollback"),
+    ),
+    _command("script", "views:script", "Print a rollback's scripts", ROLLBACK),
+    _command(
+        "report",
+        "files:report",
+        "Write the report of a rollback",
+        ROLLBACK,
+        _argument("--format", choices=("html", "md", "json"), default="md", help="Default: md"),
+        _argument("--output", "-o", metavar="FILE", help="Where to; default: standard output"),
+    ),
+    _command(
+        "export",
+        "files:export",
+        "Write a bundle that restores without this package: scripts, data, runbook",
+        ROLLBACK,
+        _argument("directory", metavar="DIR", help="A directory that is empty or does not exist"),
+    ),
+    _command(
+        "prune",
+        "retention:prune",
+        "Remove snapshots that no rule keeps",
+        _argument("--keep-last", metavar="N", type=int, help="Keep this many of the newest of each migration"),
+        _argument("--keep-within", metavar="TIME", type=span, help="Keep what is younger: 36h, 30d, 8w"),
+        _argument("--keep-daily", metavar="N", type=int, help="Keep one a day, for this many days"),
+        _argument("--keep-weekly", metavar="N", type=int, help="Keep one a week, for this many weeks"),
+        _argument("--dry-run", action="store_true", help="Only say what would be removed"),
+    ),
+    _command(
+        "pin",
+        "retention:pin",
+        "Keep a snapshot whatever the rules say",
+        SNAPSHOT,
+        _argument("--reason", default="", help="Why"),
+    ),
+    _command("unpin", "retention:unpin", "Remove a pin", SNAPSHOT),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises ConfigurationError where the arguments make no sense."""
+
+    def error(self, message: str) -> NoReturn:
+        """The arguments make no sense."""
+        raise ConfigurationError(message, state="Nothing was done", next_step=f"See {self.prog} --help")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of ``rollbackctl``. Parsed arguments hold the command's name as ``command``."""
+    parser = Parser(
+        prog="rollbackctl",
+        description="Take migrations back safely: snapshot, generate, execute, verify.",
+        epilog=exits.table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rollbackctl {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        child = commands.add_parser(command.name, help=command.help, description=f"{command.help}.")
+        for argument in command.arguments:
+            child.add_argument(*argument.flags, **argument.options)
+    return parser

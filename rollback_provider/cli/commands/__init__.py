@@ -1,0 +1,1 @@
+"""The commands. Each takes a :class:`~rollback_provider.cli.session.Session` and returns an exit code."""

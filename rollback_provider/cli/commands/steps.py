@@ -1,0 +1,130 @@
+"""The steps of a rollback: snapshot, checkpoint, generate, execute, verify; and abandon."""
+
+from __future__ import annotations
+
+from rollback_provider.cli import exits
+from rollback_provider.cli.commands.views import snapshot_table
+from rollback_provider.cli.session import Session
+from rollback_provider.cli.specification import read_specification
+from rollback_provider.core import capturer, executor, planner, verifier
+from rollback_provider.core.model import Policy
+
+
+def snapshot(session: Session) -> int:
+    """Takes a snapshot."""
+    specs = read_specification(session.arguments.components)
+    taken = capturer.take_snapshot(
+        session.store,
+        session.arguments.migration,
+        specs,
+        session.connections,
+        session.progress,
+        actor=session.actor,
+        watch=session.interrupt.watch,
+    )
+    session.emit(
+        {"snapshot_id": taken.id},
+        snapshot_table(taken),
+        f"Snapshot {taken.id} is sealed. After the migration: rollbackctl checkpoint {taken.id}",
+    )
+    return 0
+
+
+def checkpoint(session: Session) -> int:
+    """Takes a checkpoint."""
+    taken = capturer.take_checkpoint(
+        session.store,
+        session.arguments.snapshot_id,
+        session.connections,
+        session.progress,
+        actor=session.actor,
+        watch=session.interrupt.watch,
+    )
+    session.emit(
+        {"checkpoint_id": taken.id, "snapshot_id": taken.snapshot_id},
+        f"Checkpoint {taken.id} is sealed. To go back: rollbackctl generate {taken.snapshot_id}",
+    )
+    return 0
+
+
+def generate(session: Session) -> int:
+    """Makes a plan."""
+    arguments = session.arguments
+    plan = planner.generate(
+        session.store,
+        arguments.snapshot_id,
+        session.connections,
+        session.progress,
+        actor=session.actor,
+        policy=Policy(conflicts=arguments.conflicts, ambiguous=arguments.ambiguous, fill=dict(arguments.fill)),
+        checkpoint_id=arguments.checkpoint,
+        watch=session.interrupt.watch,
+    )
+    if arguments.json:
+        session.emit({"rollback_id": plan.rollback_id})
+        return 0
+    from rollback_provider.report.terminal import ledger_table, plan_table
+
+    session.emit(
+        None,
+        plan_table(plan),
+        "",
+        ledger_table(plan.ledger),
+        "",
+        f"Nothing was changed. To execute this plan: rollbackctl execute {plan.rollback_id}",
+    )
+    return 0
+
+
+def execute(session: Session) -> int:
+    """Executes a plan."""
+    record = executor.execute(
+        session.store,
+        session.arguments.rollback_id,
+        session.connections,
+        session.progress,
+        actor=session.actor,
+        watch=session.interrupt.watch,
+    )
+    if session.arguments.json:
+        session.emit(record.to_json())
+        return 0
+    from rollback_provider.report.terminal import outcome_panel, timeline
+
+    session.emit(
+        None,
+        timeline(record),
+        outcome_panel(record),
+        f"To measure whether it is complete: rollbackctl verify {record.rollback_id}",
+    )
+    return 0
+
+
+def verify(session: Session) -> int:
+    """Verifies a rollback. The exit code says whether it is complete."""
+    record = verifier.verify(
+        session.store,
+        session.arguments.rollback_id,
+        session.connections,
+        session.progress,
+        actor=session.actor,
+        watch=session.interrupt.watch,
+    )
+    if session.arguments.json:
+        session.emit(record.to_json())
+    else:
+        from rollback_provider.report.terminal import checks_table, outcome_panel
+
+        session.emit(None, checks_table(record), outcome_panel(record))
+    return 0 if record.execution.status == "verified" else exits.NOT_VERIFIED
+
+
+def abandon(session: Session) -> int:
+    """Gives a rollback up."""
+    record = executor.abandon(session.store, session.arguments.rollback_id, actor=session.actor)
+    session.emit(
+        record.to_json(),
+        f"Rollback {record.rollback_id} is given up. The systems stay as they are; "
+        f"to see what differs: rollbackctl generate {record.snapshot.id}",
+    )
+    return 0

@@ -1,0 +1,1 @@
+"""Plug-ins: one package or module for each kind of system that can be taken back."""

@@ -1,0 +1,55 @@
+"""Kinds of objects, one small file each.
+
+To add one: subclass :class:`~rollback_provider.components.postgres.catalog.kinds.base.Kind`, list it here, add rows to
+``tests/components/test_reverse_ddl.py`` and a line to the component's page.
+"""
+
+from __future__ import annotations
+
+from rollback_provider.components.postgres.catalog.kinds.base import Kind
+from rollback_provider.components.postgres.catalog.kinds.columns import Columns
+from rollback_provider.components.postgres.catalog.kinds.composites import Composites, Ranges
+from rollback_provider.components.postgres.catalog.kinds.constraints import Constraints
+from rollback_provider.components.postgres.catalog.kinds.default_privileges import DefaultPrivileges
+from rollback_provider.components.postgres.catalog.kinds.defaults import Defaults
+from rollback_provider.components.postgres.catalog.kinds.domains import Domains
+from rollback_provider.components.postgres.catalog.kinds.enums import Enums
+from rollback_provider.components.postgres.catalog.kinds.extensions import Extensions
+from rollback_provider.components.postgres.catalog.kinds.functions import Functions
+from rollback_provider.components.postgres.catalog.kinds.indexes import Indexes
+from rollback_provider.components.postgres.catalog.kinds.publications import PublishedTables
+from rollback_provider.components.postgres.catalog.kinds.schemas import Schemas
+from rollback_provider.components.postgres.catalog.kinds.sequences import Sequences
+from rollback_provider.components.postgres.catalog.kinds.statistics import Statistics
+from rollback_provider.components.postgres.catalog.kinds.tables import Tables
+from rollback_provider.components.postgres.catalog.kinds.triggers import Policies, Rules, Triggers
+from rollback_provider.components.postgres.catalog.kinds.views import MaterializedViews, Views
+from rollback_provider.components.postgres.catalog.kinds.watched import WATCHED
+
+_ALL: tuple[Kind, ...] = (
+    Schemas(),
+    Extensions(),
+    Enums(),
+    Domains(),
+    Composites(),
+    Ranges(),
+    Sequences(),
+    Functions(),
+    Tables(),
+    Columns(),
+    Defaults(),
+    Constraints(),
+    Indexes(),
+    Views(),
+    MaterializedViews(),
+    Triggers(),
+    Rules(),
+    Policies(),
+    Statistics(),
+    PublishedTables(),
+    DefaultPrivileges(),
+    *WATCHED,
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+"""All kinds by name."""

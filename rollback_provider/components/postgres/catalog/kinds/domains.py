@@ -1,0 +1,89 @@
+"""Domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rollback_provider.components.postgres.catalog.entry import CLASS_TYPE, Entry
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored_row
+
+
+class Domains(Kind):
+    """Domains: base type, default, NOT NULL and checks. Checks that the migration added go first, those it dropped come last."""
+
+    name = "domain"
+    classid = CLASS_TYPE
+    keyword = "DOMAIN"
+    acl = "DOMAIN"
+    rank = 12
+    droppable_late = True
+    altered = frozenset({"default", "not_null", "not_null_name", "checks"})
+
+    def query(self, version: int) -> str:
+        return f"""
+            select t.oid, array[n.nspname, t.typname] as name,
+                json_strip_nulls(json_build_object(
+                    'owner', pg_get_userbyid(t.typowner), 'comment', comment.description,
+                    'type', format_type(t.typbasetype, t.typtypmod), 'default', t.typdefault,
+                    'collation', case when t.typcollation <> b.typcollation then t.typcollation::regcollation::text end,
+                    'not_null', nullif(t.typnotnull, false), 'not_null_name', k.conname, 'checks', c.checks,
+                    {grants_of("t.typacl", "T", "t.typowner")})) as facts,
+                json_build_object('type', json_build_array(json_build_array({CLASS_TYPE}, t.typbasetype, 0))) as refs,
+                json_build_object('typmod', t.typtypmod, 'checks', c.stored, 'default', md5(t.typdefaultbin::text)) as extra
+            from pg_type t join pg_namespace n on n.oid = t.typnamespace join pg_type b on b.oid = t.typbasetype
+            left join (select contypid, json_object_agg(conname, pg_get_constraintdef(c.oid) order by conname) checks,
+                              json_object_agg(conname, {stored_row("c", "conname")} order by conname) as stored
+                       from pg_constraint c where contypid <> 0 and contype = 'c' group by contypid) c on c.contypid = t.oid
+            left join pg_constraint k on k.contypid = t.oid and k.contype = 'n'
+            {comment_on(CLASS_TYPE, "t.oid")}
+            where t.typtype = 'd' and t.typnamespace = any(%(schemas)s)"""
+
+    def create(self, then: Entry, scene: Scene) -> Iterator[Action]:
+        facts = then.facts
+        text = f"CREATE {self.target(then)} AS {facts['type']}"
+        text += f" COLLATE {facts['collation']}" if "collation" in facts else ""
+        text += f" DEFAULT {facts['default']}" if "default" in facts else ""
+        text += f" CONSTRAINT {ident(facts['not_null_name'])}" if "not_null_name" in facts else ""
+        text += " NOT NULL" if facts.get("not_null") else ""
+        head = f"ALTER {self.target(then)} ADD CONSTRAINT"
+        checks = facts.get("checks", {})
+        yield self.action(then, text, *(f"{head} {ident(name)} {check}" for name, check in checks.items()))
+
+    def alter(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Action]:
+        head = f"ALTER {self.target(then)}"
+        if not scene.same(then, now, "default"):
+            default = then.facts.get("default")
+            yield self.action(
+                then, f"{head} SET DEFAULT {default}" if default else f"{head} DROP DEFAULT", aspect="default"
+            )
+        yield from self._not_null(then, now)
+        before, after = then.facts.get("checks", {}), now.facts.get("checks", {})
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        if changed & before.keys() and scene.in_containers(then.ref):
+            scene.refuse(
+                f"{then.label} has lost a check and is used in an array or composite column: PostgreSQL cannot add checks to such a domain"
+            )
+        dropped = [f"{head} DROP CONSTRAINT {ident(name)}" for name in sorted(changed & after.keys())]
+        if dropped:
+            yield self.action(then, *dropped, aspect="checks off")
+        yield from self._checks(then, {name: before[name] for name in sorted(changed & before.keys())})
+
+    def _not_null(self, then: Entry, now: Entry) -> Iterator[Action]:
+        head = f"ALTER {self.target(then)}"
+        before, after = then.facts.get("not_null_name"), now.facts.get("not_null_name")
+        if then.facts.get("not_null") and not now.facts.get("not_null"):
+            text = f"ADD CONSTRAINT {ident(before)} NOT NULL" if before else "SET NOT NULL"
+            yield self.action(then, f"{head} {text}", aspect="not null", phase=Phase.FINISH)
+        elif now.facts.get("not_null") and not then.facts.get("not_null"):
+            yield self.action(then, f"{head} DROP NOT NULL", aspect="not null")
+        elif before and after and before != after:
+            yield self.action(then, f"{head} RENAME CONSTRAINT {ident(after)} TO {ident(before)}", aspect="not null")
+
+    def _checks(self, then: Entry, checks: dict[str, Any]) -> Iterator[Action]:
+        head = f"ALTER {self.target(then)}"
+        for name, definition in checks.items():
+            text = f"{head} ADD CONSTRAINT {ident(name)} {definition.removesuffix(' NOT VALID')} NOT VALID"
+            validate = () if definition.endswith(" NOT VALID") else (f"{head} VALIDATE CONSTRAINT {ident(name)}",)
+            yield self.action(then, text, *validate, aspect=f"check {name}", phase=Phase.FINISH)

@@ -1,0 +1,202 @@
+"""Tables, partitioned ones included. Their columns, constraints and so on are kinds of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, Entry
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.columns import column_definition, column_settings
+from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident
+from rollback_provider.components.postgres.reversal import Statement
+
+
+class Tables(Kind):
+    """Tables and partitioned tables. One that is still there is never dropped and made again: it holds rows."""
+
+    name = "table"
+    classid = CLASS_RELATION
+    keyword = "TABLE"
+    acl = "TABLE"
+    rank = 100
+    altered = frozenset(
+        {
+            "unlogged",
+            "options",
+            "toast_options",
+            "row_security",
+            "force_row_security",
+            "replica_identity",
+            "inherits",
+            "bound",
+            "tablespace",
+        }
+    )
+
+    def query(self, version: int) -> str:
+        return f"""
+            select c.oid, array[n.nspname, c.relname] as name,
+                json_strip_nulls(json_build_object(
+                    'owner', pg_get_userbyid(c.relowner), 'comment', comment.description,
+                    'unlogged', nullif(c.relpersistence = 'u', false), 'options', c.reloptions,
+                    'toast_options', (select reloptions from pg_class where oid = c.reltoastrelid),
+                    'row_security', nullif(c.relrowsecurity, false), 'force_row_security', nullif(c.relforcerowsecurity, false),
+                    'replica_identity', case when c.relreplident in ('n', 'f') then c.relreplident end,
+                    'tablespace', (select spcname from pg_tablespace where oid = c.reltablespace),
+                    'access_method', (select nullif(amname, 'heap') from pg_am where oid = c.relam),
+                    'of_type', case when c.reloftype <> 0 then format_type(c.reloftype, null) end,
+                    'partition_by', pg_get_partkeydef(c.oid), 'bound', pg_get_expr(c.relpartbound, c.oid), 'inherits', i.parents,
+                    {grants_of("c.relacl", "r", "c.relowner")})) as facts,
+                json_strip_nulls(json_build_object('inherits', i.refs)) as refs,
+                json_build_object('relkind', c.relkind, 'filenode', c.relfilenode::int8) as extra
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            left join (select inhrelid, json_agg(json_build_array(pn.nspname, p.relname) order by inhseqno) as parents,
+                              json_agg(json_build_array({CLASS_RELATION}, p.oid, 0) order by inhseqno) as refs
+                       from pg_inherits join pg_class p on p.oid = inhparent join pg_namespace pn on pn.oid = p.relnamespace
+                       where p.relkind in ('r', 'p') group by inhrelid) i on i.inhrelid = c.oid
+            {comment_on(CLASS_RELATION, "c.oid")}
+            where c.relkind in ('r', 'p') and c.relpersistence <> 't' and c.relnamespace = any(%(schemas)s)"""
+
+    def lock(self, entry: Entry) -> str:
+        return f"AccessExclusive on {'.'.join(entry.name)}"
+
+    def rebuilds(self, then: Entry, now: Entry, scene: Scene) -> bool:
+        return False
+
+    def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
+        if not now.facts.get("inherits") or (scene.same(then, now, "inherits") and scene.same(then, now, "bound")):
+            return
+        yield from detach(now)
+        for parent in now.facts["inherits"] if "bound" not in now.facts else ():
+            yield Statement(f"ALTER TABLE {self.address(now.name)} NO INHERIT {ident(*parent)}", self.lock(now))
+
+    def create(self, then: Entry, scene: Scene) -> Iterator[Action]:
+        facts = then.facts
+        if "of_type" in facts:
+            scene.refuse(
+                f"{then.label} was dropped by the migration: typed tables (OF {facts['of_type']}) are not brought back"
+            )
+            return
+        inherits = facts.get("inherits", []) if "bound" not in facts else []
+        columns = sorted(scene.then_children(then.ref, "column"), key=lambda column: column.ref[2])
+        body = ", ".join(
+            column_definition(column, scene) for column in columns if not inherits or not column.extra.get("inherited")
+        )
+        text = f"CREATE {'UNLOGGED ' if facts.get('unlogged') else ''}TABLE {self.address(then.name)} ({body})"
+        text += f" INHERITS ({', '.join(ident(*parent) for parent in inherits)})" if inherits else ""
+        text += f" PARTITION BY {facts['partition_by']}" if "partition_by" in facts else ""
+        text += f" USING {ident(facts['access_method'])}" if "access_method" in facts else ""
+        options = [*facts.get("options", ()), *(f"toast.{option}" for option in facts.get("toast_options", ()))]
+        text += f" WITH ({', '.join(map(_option, options))})" if options else ""
+        text += f" TABLESPACE {ident(facts['tablespace'])}" if "tablespace" in facts else ""
+        settings = [setting for column in columns for setting in column_settings(column)]
+        if settings:
+            settings = [f"ALTER TABLE {self.address(then.name)} {', '.join(settings)}"]
+        needs = {ref for entry in (then, *columns) for ref in entry.depends if ref[:2] != then.ref[:2]}
+        if "bound" in facts:
+            needs.difference_update(then.refs["inherits"])
+        yield self.action(
+            then,
+            text,
+            *settings,
+            phase=Phase.CREATE,
+            needs=tuple(sorted(needs)),
+            table=then.ref,
+            lock="",
+            provides=tuple(column.ref for column in columns),
+        )
+        if "bound" in facts:
+            yield self._attach(then)
+        yield from self._security(then, None)
+
+    def alter(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Action]:
+        head = f"ALTER TABLE {self.address(then.name)}"
+        for fact in sorted(self.differing(then, now, scene) - self.altered):
+            scene.refuse(
+                f"{then.label} has another {fact.replace('_', ' ')} than before: it would have to be made anew"
+            )
+        if not scene.same(then, now, "unlogged"):
+            yield self.action(
+                then, f"{head} SET {'UNLOGGED' if then.facts.get('unlogged') else 'LOGGED'}", aspect="logged", needs=()
+            )
+        for fact, prefix in (("options", ""), ("toast_options", "toast.")):
+            yield from self._options(then, now, fact, prefix)
+        if not scene.same(then, now, "tablespace"):
+            tablespace = ident(then.facts.get("tablespace", "pg_default"))
+            yield self.action(
+                then, f"{head} SET TABLESPACE {tablespace}", aspect="tablespace", phase=Phase.FINISH, needs=()
+            )
+        yield from self._security(then, now)
+        if scene.same(then, now, "inherits") and scene.same(then, now, "bound"):
+            return
+        if "bound" in then.facts:
+            yield self._attach(then)
+        else:
+            for column in scene.then_children(then.ref, "column") if "inherits" in then.facts else ():
+                if column.extra.get("inherited"):
+                    scene.note(
+                        f"{column.label} is defined in the table itself as well, since it was cut off from its parent"
+                    )
+            for parent, ref in zip(then.facts.get("inherits", ()), then.refs.get("inherits", ()), strict=True):
+                yield self.action(
+                    then,
+                    f"{head} INHERIT {ident(*parent)}",
+                    aspect=f"inherit {parent}",
+                    phase=Phase.FINISH,
+                    rank=480,
+                    needs=(ref,),
+                )
+
+    def _attach(self, then: Entry) -> Action:
+        parent = ident(*then.facts["inherits"][0])
+        return self.action(
+            then,
+            f"ALTER TABLE {parent} ATTACH PARTITION {self.address(then.name)} {then.facts['bound']}",
+            aspect="attach",
+            phase=Phase.FINISH,
+            rank=480,
+            needs=then.refs["inherits"],
+            lock=f"ShareUpdateExclusive on {'.'.join(then.facts['inherits'][0])}, AccessExclusive on {'.'.join(then.name)}",
+        )
+
+    def _options(self, then: Entry, now: Entry, fact: str, prefix: str) -> Iterator[Action]:
+        before, after = (dict(option.split("=", 1) for option in entry.facts.get(fact, ())) for entry in (then, now))
+        parts = []
+        if gone := sorted(after.keys() - before.keys()):
+            parts.append(f"RESET ({', '.join(prefix + name for name in gone)})")
+        if changed := [f"{prefix}{name}={value}" for name, value in before.items() if after.get(name) != value]:
+            parts.append(f"SET ({', '.join(map(_option, changed))})")
+        if parts:
+            lock = f"ShareUpdateExclusive on {'.'.join(then.name)}"
+            yield self.action(
+                then, f"ALTER TABLE {self.address(then.name)} {', '.join(parts)}", aspect=fact, needs=(), lock=lock
+            )
+
+    def _security(self, then: Entry, now: Entry | None) -> Iterator[Action]:
+        after = now.facts if now else {}
+        parts = []
+        for fact, on, off in (
+            ("row_security", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
+            ("force_row_security", "FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"),
+        ):
+            if then.facts.get(fact) != after.get(fact):
+                parts.append(on if then.facts.get(fact) else off)
+        identity = then.facts.get("replica_identity")
+        if identity != after.get("replica_identity"):
+            parts.append(f"REPLICA IDENTITY {({'n': 'NOTHING', 'f': 'FULL', None: 'DEFAULT'})[identity]}")
+        if parts:
+            text = f"ALTER TABLE {self.address(then.name)} {', '.join(parts)}"
+            yield self.action(then, text, aspect="security", phase=Phase.FINISH, rank=870, needs=())
+
+
+def detach(partition: Entry) -> Iterator[Statement]:
+    """Takes a partition out of its parent; nothing for other tables. What refers to it through the parent would keep it otherwise."""
+    if "bound" in partition.facts:
+        parent = partition.facts["inherits"][0]
+        lock = f"AccessExclusive on {'.'.join(partition.name)}, {'.'.join(parent)}"
+        yield Statement(f"ALTER TABLE {ident(*parent)} DETACH PARTITION {ident(*partition.name)}", lock)
+
+
+def _option(option: str) -> str:
+    name, _, value = option.partition("=")
+    return f"{name}='{value.replace(chr(39), chr(39) * 2)}'"

@@ -1,0 +1,192 @@
+"""Copies rows of many tables out of the database, in parallel under one exported snapshot, into blocks in the store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from psycopg import errors as pg
+
+from rollback_provider.components.postgres.blocks import Block, read_blocks
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.core.component import BlobWriter, Progress
+from rollback_provider.core.errors import ComponentError, ComponentUnavailableError
+from rollback_provider.core.model import BlobRef
+
+CHUNK_PAGES = 8192
+"""Pages of one COPY: 64 MB of heap."""
+WORKERS = 2
+WORTH_WORKERS = 64 * 1024 * 1024
+"""Bytes of heap below which starting workers costs more than it gains."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Rows to copy: `query` selects them; several extracts of one label are parts of one whole.
+
+    :param size: bytes it is expected to read, for balance and progress
+    """
+
+    label: str
+    query: str
+    size: int
+
+
+@dataclass
+class Copied:
+    """What was copied under one label, in no particular order of blocks."""
+
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(block.rows for block in self.blocks)
+
+
+def chunks(pages: int) -> Iterator[str]:
+    """Conditions on ctid that cut a table of `pages` pages into pieces; the last one is open, for pages added meanwhile."""
+    starts = range(0, max(pages, 1), CHUNK_PAGES)
+    for start in starts:
+        upper = "" if start == starts[-1] else f" and ctid < '({start + CHUNK_PAGES},0)'"
+        yield f"ctid >= '({start},0)'{upper}"
+
+
+class Copier:
+    """Runs extracts in `session`'s transaction, or in worker processes that share its exported snapshot where that pays.
+
+    :param info: connection string for the workers; None where only this session can see the rows (uncommitted changes)
+    """
+
+    def __init__(self, session: Session, snapshot: str, info: str | None, component: str) -> None:
+        self._session = session
+        self._snapshot = snapshot
+        self._info = info
+        self._component = component
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._cancelled = threading.Event()
+
+    def run(
+        self, extracts: Sequence[Extract], blobs: BlobWriter | None, progress: Progress, what: str
+    ) -> dict[str, Copied]:
+        """Copies all extracts; with `blobs` None the rows are only counted and hashed.
+
+        Raises ComponentUnavailableError; driver errors of this session pass through.
+        """
+        result: dict[str, Copied] = {extract.label: Copied() for extract in extracts}
+        expected = sum(extract.size for extract in extracts)
+        done = 0
+        for extract, block, data in self._blocks(extracts, keep=blobs is not None):
+            if blobs is not None:
+                blobs.put_compressed(BlobRef(digest=block.digest, size=block.size, stored_size=len(data)), data)
+            result[extract.label].blocks.append(block)
+            done += block.size
+            progress.update(what, done=done, total=max(done, expected), unit="bytes")
+        return result
+
+    def cancel(self) -> None:
+        """Ends the workers. Called from another thread."""
+        self._cancelled.set()
+        for worker in self._workers:
+            worker.kill()
+
+    def _blocks(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[tuple[Extract, Block, bytes]]:
+        if self._info is None or sum(extract.size for extract in extracts) < WORTH_WORKERS:
+            for extract in extracts:
+                for block, data in read_blocks(self._session, extract.query, keep=keep):
+                    yield extract, block, data
+            return
+        yield from self._parallel(extracts, keep=keep)
+
+    def _parallel(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[tuple[Extract, Block, bytes]]:
+        jobs: SimpleQueue[Extract] = SimpleQueue()
+        for extract in sorted(extracts, key=lambda extract: -extract.size):
+            jobs.put(extract)
+        frames: SimpleQueue[tuple[Extract, Block, bytes] | Exception | None] = SimpleQueue()
+        room = threading.Semaphore(2 * WORKERS)
+        threads = [
+            threading.Thread(target=self._feed, args=(jobs, frames, room, keep), daemon=True) for _ in range(WORKERS)
+        ]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        try:
+            while running:
+                frame = frames.get()
+                if frame is None:
+                    running -= 1
+                elif isinstance(frame, Exception):
+                    raise frame
+                else:
+                    yield frame
+                    room.release()
+        finally:
+            for worker in self._workers:
+                worker.kill()
+                worker.wait()
+            self._workers.clear()
+
+    def _feed(
+        self,
+        jobs: SimpleQueue[Extract],
+        frames: SimpleQueue[tuple[Extract, Block, bytes] | Exception | None],
+        room: threading.Semaphore,
+        keep: bool,  # noqa: FBT001  a thread's arguments are positional
+    ) -> None:
+        try:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "rollback_provider.components.postgres.blocks"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            self._workers.append(worker)
+            self._tell(worker, {"conninfo": self._info, "snapshot": self._snapshot})
+            for extract in _drain(jobs):
+                self._tell(worker, {"query": extract.query, "keep": keep})
+                for block, data in self._frames(worker):
+                    room.acquire()
+                    frames.put((extract, block, data))
+            frames.put(None)
+        except Exception as error:  # noqa: BLE001  whatever it is, the thread that waits must hear of it
+            frames.put(self._lost(error))
+
+    def _frames(self, worker: subprocess.Popen[bytes]) -> Iterator[tuple[Block, bytes]]:
+        assert worker.stdout is not None  # noqa: S101  opened as a pipe above
+        while True:
+            line = worker.stdout.readline()
+            if not line:
+                raise OSError("a worker ended early")
+            head = json.loads(line)
+            if not head:
+                return
+            if "error" in head:
+                raise pg.lookup(head["sqlstate"])(head["error"]) if head["sqlstate"] else OSError(head["error"])
+            stored = head.pop("stored")
+            data = worker.stdout.read(stored)
+            if len(data) != stored:
+                raise OSError("a worker ended in the middle of a block")
+            yield Block(**head), data
+
+    def _tell(self, worker: subprocess.Popen[bytes], message: dict[str, object]) -> None:
+        assert worker.stdin is not None  # noqa: S101  opened as a pipe above
+        worker.stdin.write(json.dumps(message).encode() + b"\n")
+        worker.stdin.flush()
+
+    def _lost(self, error: Exception) -> Exception:
+        if isinstance(error, pg.Error | ComponentError) and not self._cancelled.is_set():
+            return error
+        what = "Copying was cancelled" if self._cancelled.is_set() else f"A copying worker was lost ({error})"
+        return ComponentUnavailableError(what, component=self._component)
+
+
+def _drain(jobs: SimpleQueue[Extract]) -> Iterable[Extract]:
+    while True:
+        try:
+            yield jobs.get_nowait()
+        except Empty:
+            return

@@ -1,0 +1,368 @@
+"""The three-way merge in SQL: by key and by column, on the values' text, with what the migration left as the condition.
+
+A stage holds, for each row that the migration changed, its key, for each column `o` (the snapshot's value) and `n`
+(what the migration left), and `seen`, a digest of the row as the plan's ledger listed it. A column that still is `n`
+goes back to `o`; one that is something else was written by an application and stays. Where the policy restores
+conflicts, the plan has put the value that was approved for overwriting in the place of `n`. Values are compared by
+their output text: exact (1.0 is not 1.00), and it works for types without equality.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from rollback_provider.components.postgres.delta import name_of
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.model import Action, LedgerEntry
+
+_CONSTANT = re.compile(r"(?:-?\d+(?:\.\d+)?|'(?:[^']|'')*'|true|false|NULL)(?:::[\w \".,()\[\]]+)?")
+STAGE = sql.Identifier("pg_temp", "rollback_stage")
+
+
+def output(value: sql.Composable) -> sql.Composed:
+    """The value's output text; NULL stays NULL. A cast to text would differ for boolean, character(n) and others."""
+    return sql.SQL("case when {0} is distinct from null then concat({0}) end").format(value)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A table with a foreign key to another: pairs of column names, its own first."""
+
+    schema: str
+    name: str
+    pairs: tuple[tuple[str, str], ...]
+    itself: bool
+
+    def referring(self) -> sql.Composed:
+        """Subquery for its rows that refer to row `t`."""
+        same = [
+            sql.SQL("c.{} = t.{}").format(sql.Identifier(mine), sql.Identifier(theirs)) for mine, theirs in self.pairs
+        ]
+        other = [sql.SQL("c.ctid <> t.ctid")] if self.itself else []
+        return sql.SQL("select from {} c where {}").format(
+            sql.Identifier(self.schema, self.name), sql.SQL(" and ").join([*same, *other])
+        )
+
+
+@dataclass(frozen=True)
+class Merge:
+    """SQL for one table.
+
+    :param table: where it is now
+    :param key: the columns that make the snapshot's key, as they are named and typed now
+    :param columns: the other columns that take part, likewise
+    :param children: who refers to the table
+    """
+
+    table: Table
+    key: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    children: tuple[Child, ...] = ()
+
+    def stage(self) -> sql.Composed:
+        """Creates the stage of `update` and `delete`: key, all `o`, all `n`, seen."""
+        columns = range(len(self.columns))
+        names = [sql.SQL(f"{image}{i} text") for image in "on" for i in columns]
+        return self._create([*self._key_types(), *names, sql.SQL("seen text")])
+
+    def whole_stage(self) -> sql.Composed:
+        """Creates the stage of `insert` and `refill`: the key and the values, in their own types."""
+        values = [sql.SQL(f"o{i} {{}}").format(sql.SQL(c.type)) for i, c in self._each()]
+        return self._create([*self._key_types(), *values])
+
+    def index(self) -> sql.Composed:
+        """Indexes the stage by its key: whatever the planner thinks of the table, finding a row in the stage is cheap."""
+        keys = sql.SQL(", ").join(sql.SQL(f"k{i}") for i in range(len(self.key)))
+        return sql.SQL("create index on {} ({})").format(STAGE, keys)
+
+    @property
+    def match(self) -> sql.Composed:
+        """Row `t` has the key of stage row `s`."""
+        same = [sql.SQL("t.{} = s.{}").format(sql.Identifier(c.name), sql.SQL(f"k{i}")) for i, c in enumerate(self.key)]
+        return sql.SQL(" and ").join(same)
+
+    @property
+    def key_order(self) -> sql.Composed:
+        """The stage's key, for ORDER BY and select lists."""
+        return sql.SQL(", ").join(sql.SQL(f"s.k{i}") for i in range(len(self.key)))
+
+    def touched(self) -> sql.Composed:
+        """Some column of row `t` is not what the migration left: an application has written it."""
+        parts = [
+            sql.SQL("{} is distinct from s.n{}").format(output(self._now(c)), sql.SQL(str(i))) for i, c in self._each()
+        ]
+        return sql.SQL("({})").format(sql.SQL(" or ").join(parts)) if parts else sql.SQL("false").format()
+
+    def image(self) -> sql.Composed:
+        """A digest of row `t`, to know whether it is still the one that was listed."""
+        return sql.SQL("md5(row({})::text)").format(sql.SQL(", ").join(output(self._now(c)) for c in self.columns))
+
+    def lock(self) -> sql.Composed:
+        """Locks the rows of the stage, in the order of the key so that two such statements cannot deadlock."""
+        return sql.SQL(
+            "select count(*) from (select from only {} t join {} s on {} order by {} for update of t) l"
+        ).format(name_of(self.table), STAGE, self.match, self.key_order)
+
+    def listing(self) -> sql.Composed:
+        """Stage rows that applications have touched or deleted since, beyond those already listed as they are."""
+        now = sql.SQL(", ").join(output(self._now(c)) for c in self.columns)
+        stage = sql.SQL(", ").join(sql.SQL(f"s.o{i}, s.n{i}") for i in range(len(self.columns)))
+        return sql.SQL(
+            "select {key}, t.ctid is null{comma1}{stage}{comma1}{now} from {s} s left join only {t} t on {match}"
+            " where (t.ctid is null or {touched}) and s.seen is distinct from coalesce({image}, '') order by {key}"
+        ).format(
+            key=sql.SQL(", ").join(output(sql.SQL(f"s.k{i}")) for i in range(len(self.key))),
+            comma1=sql.SQL(", " if self.columns else ""),
+            stage=stage,
+            now=now,
+            s=STAGE,
+            t=name_of(self.table),
+            match=self.match,
+            touched=self.touched(),
+            image=sql.SQL("case when t.ctid is null then 'gone' else {} end").format(self.image()),
+        )
+
+    def mark_seen(self) -> sql.Composed:
+        """Notes in the stage how rows that applications have touched look now."""
+        return sql.SQL("update {} s set seen = {} from only {} t where {} and {}").format(
+            STAGE, self.image(), name_of(self.table), self.match, self.touched()
+        )
+
+    def mark_gone(self) -> sql.Composed:
+        """Notes in the stage which rows applications have deleted."""
+        return sql.SQL("update {} s set seen = 'gone' where not exists (select from only {} t where {})").format(
+            STAGE, name_of(self.table), self.match
+        )
+
+    def approve_now(self, i: int, *, unless_equal: bool) -> sql.Composed:
+        """Puts the value found now in the place of what the migration left, so that it will be overwritten."""
+        changed = (
+            sql.SQL("s.o{0} is distinct from s.n{0} and ").format(sql.SQL(str(i))) if unless_equal else sql.SQL("")
+        )
+        now = output(self._now(self.columns[i]))
+        return sql.SQL(
+            "update {s} s set n{i} = {now} from only {t} t where {match} and {changed}{now} is distinct from s.n{i}"
+        ).format(s=STAGE, i=sql.SQL(str(i)), now=now, t=name_of(self.table), match=self.match, changed=changed)
+
+    def update(self) -> sql.Composed:
+        """Gives every column that still is what the migration left its old value back."""
+        sets, where = [], []
+        for i, c in self._each():
+            args = {
+                "c": sql.Identifier(c.name),
+                "now": output(self._now(c)),
+                "n": sql.SQL(f"s.n{i}"),
+                "o": sql.SQL(f"s.o{i}"),
+                "type": sql.SQL(c.type),
+            }
+            sets.append(
+                sql.SQL("{c} = case when {now} is not distinct from {n} then {o}::{type} else t.{c} end").format(**args)
+            )
+            where.append(sql.SQL("({o} is distinct from {n} and {now} is not distinct from {n})").format(**args))
+        return sql.SQL("update only {} t set {} from {} s where {} and ({})").format(
+            name_of(self.table), sql.SQL(", ").join(sets), STAGE, self.match, sql.SQL(" or ").join(where)
+        )
+
+    def delete(self) -> sql.Composed:
+        """Deletes rows that are as the migration left them and that no other row refers to."""
+        free = [sql.SQL(" and not exists ({})").format(child.referring()) for child in self.children]
+        return sql.SQL("delete from only {} t using {} s where {} and not {}{}").format(
+            name_of(self.table), STAGE, self.match, self.touched(), sql.SQL("").join(free)
+        )
+
+    def free(self) -> sql.Composed:
+        """Keys of rows that are as the migration left them and still there."""
+        return sql.SQL("select {} from {} s join only {} t on {} where not {}").format(
+            sql.SQL(", ").join(output(sql.SQL(f"s.k{i}")) for i in range(len(self.key))),
+            STAGE,
+            name_of(self.table),
+            self.match,
+            self.touched(),
+        )
+
+    def insert(self) -> sql.Composed:
+        """Inserts rows whose key is free; a row that would break a unique constraint is left out."""
+        names = [sql.Identifier(c.name) for c in (*self.key, *self.columns)]
+        values = [f"s.k{i}" for i in range(len(self.key))] + [f"s.o{i}" for i in range(len(self.columns))]
+        return sql.SQL(
+            "insert into {} ({}) overriding system value select {} from {} s"
+            " where not exists (select from only {} t where {}) on conflict do nothing"
+        ).format(
+            name_of(self.table),
+            sql.SQL(", ").join(names),
+            sql.SQL(", ").join(map(sql.SQL, values)),
+            STAGE,
+            name_of(self.table),
+            self.match,
+        )
+
+    def done(self) -> sql.Composed:
+        """Takes rows off an `update` stage for which nothing is to be done."""
+        open_ = sql.SQL(" or ").join(
+            sql.SQL("(s.o{i} is distinct from s.n{i} and {now} is not distinct from s.n{i})").format(
+                i=sql.SQL(str(i)), now=output(self._now(c))
+            )
+            for i, c in self._each()
+        )
+        return sql.SQL("delete from {} s where not exists (select from only {} t where {} and ({}))").format(
+            STAGE, name_of(self.table), self.match, open_
+        )
+
+    def gone(self) -> sql.Composed:
+        """Takes rows off a `delete` stage that are not there as the migration left them."""
+        return sql.SQL("delete from {} s where not exists (select from only {} t where {} and not {})").format(
+            STAGE, name_of(self.table), self.match, self.touched()
+        )
+
+    def missing(self) -> sql.Composed:
+        """Keys of stage rows that are not in the table."""
+        return sql.SQL("select {} from {} s where not exists (select from only {} t where {})").format(
+            sql.SQL(", ").join(output(sql.SQL(f"s.k{i}")) for i in range(len(self.key))),
+            STAGE,
+            name_of(self.table),
+            self.match,
+        )
+
+    def present(self) -> sql.Composed:
+        """Keys of stage rows that are in the table, as a query for COPY."""
+        return sql.SQL("select {} from {} s join only {} t on {}").format(
+            self.key_order, STAGE, name_of(self.table), self.match
+        )
+
+    def taken(self) -> sql.Composed:
+        """Keys of stage rows that are in the table with other values, and those values."""
+        other = [
+            sql.SQL("{} is distinct from {}").format(output(self._now(c)), output(sql.SQL(f"s.o{i}")))
+            for i, c in self._each()
+        ]
+        return sql.SQL("select {} from {} s join only {} t on {} where {}").format(
+            sql.SQL(", ").join(
+                [
+                    *(output(sql.SQL(f"s.k{i}")) for i in range(len(self.key))),
+                    *(output(self._now(c)) for c in self.columns),
+                ]
+            ),
+            STAGE,
+            name_of(self.table),
+            self.match,
+            sql.SQL(" or ").join([sql.SQL("false"), *other]),
+        )
+
+    def refill(self) -> sql.Composed:
+        """Gives restored columns their old values, where they are still as the column was added."""
+        sets = [sql.SQL("{} = s.o{}").format(sql.Identifier(c.name), sql.SQL(str(i))) for i, c in self._each()]
+        return sql.SQL("update only {} t set {} from {} s where {} and {}").format(
+            name_of(self.table), sql.SQL(", ").join(sets), STAGE, self.match, self._empty()
+        )
+
+    def empty(self) -> sql.Composed:
+        """Number of rows that `refill` would change."""
+        return sql.SQL("select count(*) from only {} t join {} s on {} where {}").format(
+            name_of(self.table), STAGE, self.match, self._empty()
+        )
+
+    def _empty(self) -> sql.Composed:
+        fresh, needed = [], []
+        for i, c in self._each():
+            now = output(self._now(c))
+            needed.append(sql.SQL("{} is distinct from {}").format(now, output(sql.SQL(f"s.o{i}"))))
+            if added := constant(c.default):
+                fresh.append(
+                    sql.SQL(" and {} is not distinct from {}").format(now, output(sql.SQL(f"({added})::{c.type}")))
+                )
+        return sql.SQL("({}){}").format(sql.SQL(" or ").join(needed), sql.SQL("").join(fresh))
+
+    def _key_types(self) -> list[sql.Composable]:
+        return [sql.SQL(f"k{i} {{}}").format(sql.SQL(c.type)) for i, c in enumerate(self.key)]
+
+    @staticmethod
+    def _create(columns: Sequence[sql.Composable]) -> sql.Composed:
+        return sql.SQL("create temporary table rollback_stage ({})").format(sql.SQL(", ").join(columns))
+
+    def _each(self) -> Iterable[tuple[int, Column]]:
+        return enumerate(self.columns)
+
+    @staticmethod
+    def _now(column: Column) -> sql.Composed:
+        return sql.SQL("t.{}").format(sql.Identifier(column.name))
+
+
+def constant(default: str | None) -> str | None:
+    """SQL of the value that rows got when a column with this default was added; None where it is no plain constant."""
+    if default is None:
+        return "null"
+    return default if _CONSTANT.fullmatch(default) else None
+
+
+def list_touched(
+    session: Session, merge: Merge, scope: tuple[str, str], ledger: LedgerWriter, *, deleting: bool, keep: bool
+) -> int:
+    """Lists rows of the stage that applications have touched since, and gives the number of conflicts.
+
+    :param scope: component and table, for the entries
+    :param deleting: the stage holds rows that the migration inserted
+    """
+    width, columns = len(merge.key), [c.name for c in merge.columns]
+    count = 0
+    with session.cursor() as cursor:
+        for row in cursor.stream(merge.listing()):
+            key = dict(zip((c.name for c in merge.key), row[:width], strict=True))
+            gone, values = row[width], row[width + 1 :]
+            o, n, now = values[0 : 2 * len(columns) : 2], values[1 : 2 * len(columns) : 2], values[2 * len(columns) :]
+            entry = _entry(scope, key, columns, (o, n, None if gone else now), deleting=deleting, keep=keep)
+            if entry is None:
+                continue
+            ledger.add(entry)
+            count += entry.action in {Action.CONFLICT_KEPT, Action.CONFLICT_RESTORED}
+    return count
+
+
+def _entry(
+    scope: tuple[str, str],
+    key: dict[str, str | None],
+    columns: Sequence[str],
+    images: tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None] | None],
+    *,
+    deleting: bool,
+    keep: bool,
+) -> LedgerEntry | None:
+    """The entry for one row; None where it is back already, or is not there and need not be."""
+    o, n, now = images
+    if now is None and deleting:
+        return None
+    if now is not None and not deleting and all(now[i] == o[i] for i in range(len(columns))):
+        return None
+    conflict = Action.CONFLICT_KEPT if keep else Action.CONFLICT_RESTORED
+    base = {"component": scope[0], "scope": scope[1], "key": key}
+    if deleting:
+        return LedgerEntry(
+            **base,
+            action=conflict,
+            migrated=dict(zip(columns, n, strict=True)),
+            now=dict(zip(columns, now or (), strict=True)),
+            reason="inserted by the migration, changed since",
+        )
+    changed = [i for i in range(len(columns)) if o[i] != n[i]]
+    if now is None:
+        action, shown, reason = Action.CONFLICT_KEPT, changed, "changed by the migration, deleted since: stays deleted"
+    elif clashes := [i for i in changed if now[i] not in {n[i], o[i]}]:
+        action, shown, reason = conflict, clashes, "changed by the migration and again since"
+    elif all(now[i] == o[i] for i in changed):
+        return None
+    else:
+        action, reason = Action.MERGED, "changed by the migration and, in other columns, since"
+        shown = [i for i in range(len(columns)) if now[i] != n[i] or i in changed]
+    return LedgerEntry(
+        **base,
+        action=action,
+        before={columns[i]: o[i] for i in shown},
+        migrated={columns[i]: n[i] for i in shown},
+        now=None if now is None else {columns[i]: now[i] for i in shown},
+        reason=reason,
+    )

@@ -1,0 +1,120 @@
+"""What a plan is made from, and the desk at which it is made: session, store, ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from rollback_provider.components.postgres.blocks import BLOCK_BYTES
+from rollback_provider.components.postgres.copier import Copier
+from rollback_provider.components.postgres.delta import Horizon
+from rollback_provider.components.postgres.images import Base, TableDelta
+from rollback_provider.components.postgres.merge import STAGE, Merge
+from rollback_provider.components.postgres.reversal import Reversal, TableChange
+from rollback_provider.components.postgres.reverse import Retyped
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.core.component import Blobs, Progress
+from rollback_provider.core.errors import ConflictError
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.model import Action, LedgerEntry, Policy
+
+Values = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a plan is made from.
+
+    :param since: horizon of the checkpoint: what was written after it is an application's
+    :param attributed: false where there is no checkpoint, so that every change since the snapshot is ambiguous
+    :param retyped: columns that the migration gave another type, by oid and attnum in the snapshot
+    :param unconvertible: those of them whose values now cannot be cast back; they are emptied and filled again
+    """
+
+    base: Base
+    deltas: dict[int, TableDelta]
+    reversal: Reversal
+    retyped: dict[tuple[int, int], Retyped]
+    unconvertible: frozenset[tuple[int, int]]
+    since: Horizon
+    attributed: bool
+    policy: Policy
+
+
+@dataclass
+class Desk:
+    """What everybody who works on a plan shares.
+
+    :param refusals: what cannot be taken back, each by name
+    :param conflicts: rows that the migration and applications have both changed
+    """
+
+    component: str
+    session: Session
+    copier: Copier
+    situation: Situation
+    blobs: Blobs
+    ledger: LedgerWriter
+    progress: Progress
+    refusals: list[str] = field(default_factory=list)
+    conflicts: int = 0
+
+    def stage(self, merge: Merge, create: sql.Composed, lines: Iterable[bytes]) -> int:
+        """Makes the stage of a merge anew with these rows; gives their number."""
+        rows = 0
+        self.session.execute(sql.SQL("drop table if exists {}").format(STAGE))
+        self.session.execute(create)
+        with self.session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
+            for content in contents(lines):
+                rows += content.count(b"\n")
+                copy.write(content)
+        self.session.execute(merge.index())
+        self.session.execute(sql.SQL("analyze {}").format(STAGE))
+        return rows
+
+    def read(self, query: sql.Composed) -> Iterator[bytes]:
+        """Lines of a query's result."""
+        with self.session.cursor().copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
+            for row in copy:
+                yield bytes(row)[:-1]
+
+    def refuse_ambiguous(self, change: TableChange) -> None:
+        """Raises ConflictError where the policy does not allow changes that nothing attributes."""
+        if self.situation.policy.ambiguous == "fail":
+            raise ConflictError(
+                f"{change.then.scope} was changed since the snapshot, and no checkpoint tells by whom",
+                component=self.component,
+                next_step="Read what was changed, then generate again with the policy ambiguous restore or keep",
+            )
+
+    def list_ambiguous(
+        self, change: TableChange, key: Values, before: Values | None, now: Values | None, reason: str
+    ) -> None:
+        """Lists a change that nothing attributes."""
+        self.ledger.add(
+            LedgerEntry(
+                component=self.component,
+                scope=change.then.scope,
+                action=Action.AMBIGUOUS,
+                key=key,
+                before=before,
+                now=now,
+                reason=reason,
+            )
+        )
+
+
+def contents(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines put together to pieces of a few megabytes."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= BLOCK_BYTES:
+            yield b"\n".join(piece) + b"\n"
+            piece, size = [], 0
+    if piece:
+        yield b"\n".join(piece) + b"\n"

@@ -1,0 +1,197 @@
+"""Plans the merge of one table: which rows the migration changed, inserted and deleted, and what applications have done to them since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import chain
+
+from psycopg import sql
+
+from rollback_provider.components.postgres.blocks import Block
+from rollback_provider.components.postgres.copier import Extract
+from rollback_provider.components.postgres.images import Spool, TableDelta, join, read_lines
+from rollback_provider.components.postgres.merge import STAGE, Child, list_touched
+from rollback_provider.components.postgres.planning.alignment import Alignment
+from rollback_provider.components.postgres.planning.conversions import inexact
+from rollback_provider.components.postgres.planning.desk import Desk, contents
+from rollback_provider.components.postgres.reversal import TableChange
+from rollback_provider.components.postgres.rows import key_of, texts
+from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.model import Action, Json, LedgerEntry
+
+_GONE = b"\t\x00"
+"""Marks the key of a deleted row; no line of COPY text holds a zero byte."""
+_PAST = {"update": "changed", "delete": "inserted", "insert": "deleted"}
+
+
+class TableMerge:
+    """The merge of one table.
+
+    :param surviving: columns of the snapshot that can be merged row by row
+    """
+
+    def __init__(self, desk: Desk, change: TableChange, delta: TableDelta, surviving: list[Column]) -> None:
+        self._desk = desk
+        self._change = change
+        self._delta = delta
+        self._alignment = Alignment.of(change, delta, surviving, inexact(desk, change))
+
+    def actions(self) -> Iterator[Json]:
+        """Actions for the rows that the migration changed, inserted and deleted."""
+        with Spool() as inserted, Spool() as deleted:
+            yield from self._staged("update", self._changed(inserted, deleted))
+            yield from self._staged("delete", iter(inserted))
+            if deleted.count:
+                yield from self._inserts(deleted)
+
+    def _changed(self, inserted: Spool, deleted: Spool) -> Iterator[bytes]:
+        """Stage lines of rows that the migration changed; puts the others aside: one pass over the snapshot's rows finds all."""
+        delta, desk = self._delta, self._desk
+        gone = ([key + _GONE for key in keys] for keys in read_lines(delta.deleted, desk.blobs))
+        left = chain(read_lines(delta.changed, desk.blobs), gone)
+        rows = sum(block.rows for block in (*delta.changed, *delta.deleted))
+        width, oid = len(self._change.then.key), self._change.then.oid
+        for _, line, before in join(left, rows, desk.situation.base.lines(oid), width):
+            assert line is not None  # noqa: S101  without `outer` every result has a left side
+            if line.endswith(_GONE):
+                if before is not None:
+                    deleted.add(before)
+                continue
+            now = line.split(b"\t")
+            if before is None:
+                inserted.add(self._alignment.line(None, now))
+            elif self._alignment.columns and self._alignment.differs(old := before.split(b"\t"), now):
+                yield self._alignment.line(old, now)
+
+    def _staged(self, op: str, lines: Iterator[bytes]) -> Iterator[Json]:
+        """Stages rows, lists what applications have done to them since, and keeps as blobs what is left to do."""
+        desk, then, alignment = self._desk, self._change.then, self._alignment
+        merge = alignment.merge
+        rows = desk.stage(merge, merge.stage(), self._attributed(op, lines))
+        if not rows:
+            return
+        desk.ledger.examined(desk.component, then.scope, rows)
+        self._list(op)
+        desk.session.execute(merge.done() if op == "update" else merge.gone())
+        for i in alignment.inexact:
+            retyped = desk.situation.retyped[then.oid, alignment.columns[i].number]
+            desk.session.execute(alignment.convert(i, retyped))
+        query = sql.SQL("select * from {} s order by {}").format(STAGE, merge.key_order).as_string(desk.session)
+        blocks = desk.copier.run([Extract("stage", query, 0)], desk.blobs, desk.progress, f"rows to {op}")[
+            "stage"
+        ].blocks
+        if blocks:
+            action = _action(op, then, alignment.columns, blocks)
+            yield action | {"children": self._children()} if op == "delete" else action
+
+    def _inserts(self, deleted: Spool) -> Iterator[Json]:
+        """Rows that the migration deleted, as they were; those whose key is taken again are listed and left out."""
+        desk, then, merge = self._desk, self._change.then, self._alignment.merge
+        rows = desk.stage(merge, merge.stage(), (self._alignment.staged_insert(line.split(b"\t")) for line in deleted))
+        desk.ledger.examined(desk.component, then.scope, rows)
+        names = [column.name for column in then.key_columns]
+        for row in desk.session.execute(merge.taken()).fetchall():
+            desk.conflicts += 1
+            desk.ledger.add(
+                LedgerEntry(
+                    component=desk.component,
+                    scope=then.scope,
+                    action=Action.CONFLICT_KEPT,
+                    key=dict(zip(names, row[: len(names)], strict=True)),
+                    now=dict(zip((c.name for c in self._alignment.columns), row[len(names) :], strict=True)),
+                    reason="deleted by the migration, its key is taken again",
+                )
+            )
+        taken = set(desk.read(merge.present()))
+        lines = (line for line in deleted if key_of(line, len(names)) not in taken)
+        blocks: list[Block] = []
+        for content in contents(self._attributed("insert", lines)):
+            ref = desk.blobs.put_blob(content)
+            blocks.append(Block(ref.digest, ref.size, content.count(b"\n"), ""))
+        if blocks:
+            yield _action("insert", then, then.stored_columns[len(names) :], blocks)
+
+    def _list(self, op: str) -> None:
+        """Lists what applications have done to the stage's rows, and notes in the stage what was listed and what was approved."""
+        desk, merge = self._desk, self._alignment.merge
+        keep = desk.situation.policy.conflicts != "restore"
+        scope = (desk.component, self._change.then.scope)
+        desk.conflicts += list_touched(desk.session, merge, scope, desk.ledger, deleting=op == "delete", keep=keep)
+        desk.session.execute(merge.mark_gone())
+        desk.session.execute(merge.mark_seen())
+        if not keep:
+            for i in range(len(merge.columns)):
+                desk.session.execute(merge.approve_now(i, unless_equal=op == "update"))
+
+    def _attributed(self, op: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """Passes lines through; where no checkpoint tells whose changes they are, lists each."""
+        if self._desk.situation.attributed:
+            yield from lines
+            return
+        names = [c.name for c in self._change.then.stored_columns]
+        width = len(self._change.then.key)
+        for line in lines:
+            self._desk.refuse_ambiguous(self._change)
+            key = texts(names[:width], line.split(b"\t", width)[:width])
+            before, now = (
+                (texts(names, line.split(b"\t")), None)
+                if op == "insert"
+                else self._alignment.images(line, deleting=op == "delete")
+            )
+            self._desk.list_ambiguous(
+                self._change, key, before, now, f"{_PAST[op]} since the snapshot, by whom is not known"
+            )
+            yield line
+
+    def _children(self) -> list[Json]:
+        """Who refers to the table: foreign keys of the snapshot, and those there are now in whatever schema, as they will be named."""
+        then, tables = (
+            self._change.then,
+            {rows.table.oid: rows.table for rows in self._desk.situation.base.tables.values()},
+        )
+        found = {
+            Child(child.schema, child.name, tuple(pairs), child.oid == then.oid)
+            for child in tables.values()
+            for key in child.foreign_keys
+            if key.references == then.oid
+            and (
+                pairs := [
+                    (mine.name, theirs.name)
+                    for m, t in zip(key.columns, key.references_columns, strict=True)
+                    if (mine := child.column(m)) and (theirs := then.column(t))
+                ]
+            )
+        }
+        live = self._desk.session.execute(
+            "select k.conrelid, n.nspname, c.relname, array(select a.attname::text from unnest(k.conkey) with ordinality x(n, i)"
+            " join pg_attribute a on (a.attrelid, a.attnum) = (k.conrelid, x.n) order by i),"
+            " array(select a.attname::text from unnest(k.confkey) with ordinality x(n, i)"
+            " join pg_attribute a on (a.attrelid, a.attnum) = (k.confrelid, x.n) order by i)"
+            " from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace"
+            " where k.contype = 'f' and k.conparentid = 0"
+            " and (k.confrelid = %(oid)s or k.confrelid in (select relid from pg_partition_ancestors(%(oid)s)))",
+            {"oid": self._change.now.oid},
+        ).fetchall()
+        renamed = {
+            column.name: then_column.name
+            for then_column in then.columns
+            if (column := self._change.now.column(self._change.columns.get(then_column.number) or 0))
+        }
+        by_now = {change.now.oid: change for change in self._desk.situation.reversal.tables}
+        for oid, schema, name, mine, theirs in live:
+            if oid not in by_now:
+                matched = tuple(zip(mine, (renamed.get(column, column) for column in theirs), strict=True))
+                found.add(Child(schema, name, matched, itself=False))
+        return [asdict(child) for child in sorted(found, key=lambda child: (child.schema, child.name, child.pairs))]
+
+
+def _action(op: str, table: Table, columns: Sequence[Column], blocks: Sequence[Block]) -> Json:
+    return {
+        "do": "merge",
+        "op": op,
+        "table": table.to_json(),
+        "columns": [column.number for column in columns],
+        "blocks": [asdict(block) for block in blocks],
+        "rows": sum(block.rows for block in blocks),
+    }

@@ -1,0 +1,76 @@
+"""Renders a step's actions as SQL for psql: what the plan shows, and what an exported bundle runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from psycopg import sql
+
+from rollback_provider.components.postgres.actions import flat, merge_of, table_of
+from rollback_provider.components.postgres.delta import columns_of, name_of
+from rollback_provider.components.postgres.merge import STAGE
+from rollback_provider.core.model import Json
+
+
+def script_of(step: str, actions: Sequence[Json]) -> str:
+    """The step as a psql script. Data files are named as :func:`data_file` says."""
+    return "\n".join(line for number, action in enumerate(flat(actions)) for line in _render(step, number, action))
+
+
+def data_file(step: str, number: int) -> str:
+    """Name of the file with the rows of a step's action, within a bundle."""
+    return f"data/{step}-{number:03d}.copy"
+
+
+def _render(step: str, number: int, action: Json) -> Iterator[str]:
+    match action["do"]:
+        case "sql" | "index":
+            yield from _statements(action["statements"])
+        case "salvage":
+            table = table_of(action)
+            columns = ", ".join(c.name for c in table.columns if c.number in action["columns"])
+            yield f"-- What was written to {table.scope} ({columns}) is listed in the ledger before it goes."
+        case "sequences":
+            for name, (value, called) in action["values"].items():
+                yield sql.SQL("select setval({}, {}, {});").format(name, value, called).as_string()
+        case "recreate":
+            table = table_of(action)
+            yield from _statements(action["create"])
+            yield _copy(name_of(table), columns_of(table.stored_columns), data_file(step, number))
+            yield from _statements(action["complete"])
+        case "merge" | "refill":
+            yield from _rows(step, number, action)
+
+
+def _rows(step: str, number: int, action: Json) -> Iterator[str]:
+    table = table_of(action)
+    merge = merge_of(action)
+    if action["op"] == "reload":
+        yield sql.SQL("delete from only {};").format(name_of(table)).as_string()
+        yield _copy(name_of(table), columns_of(table.stored_columns), data_file(step, number))
+        return
+    staged = merge.stage() if action["op"] in {"update", "delete"} else merge.whole_stage()
+    statement = {
+        "update": merge.update,
+        "delete": merge.delete,
+        "insert": merge.insert,
+        "refill": merge.refill,
+    }[action["op"]]()
+    yield staged.as_string() + ";"
+    yield _copy(STAGE, None, data_file(step, number))
+    if table.row_triggers:
+        yield sql.SQL("alter table only {} disable trigger user;").format(name_of(table)).as_string()
+    yield statement.as_string() + ";"
+    if table.row_triggers:
+        yield sql.SQL("alter table only {} enable trigger user;").format(name_of(table)).as_string()
+    yield sql.SQL("drop table {};").format(STAGE).as_string()
+
+
+def _copy(name: sql.Composable, columns: sql.Composable | None, file: str) -> str:
+    listed = f" ({columns.as_string()})" if columns is not None else ""
+    return f"\\copy {name.as_string()}{listed} from '{file}'"
+
+
+def _statements(statements: Sequence[Json]) -> Iterator[str]:
+    for statement in statements:
+        yield statement["sql"] + ";"

@@ -1,0 +1,366 @@
+"""Measures whether a database is back: schema, every row, foreign keys, sequences.
+
+Every table is read and hashed whole and compared with the snapshot. Where it differs, the rows that differ are found
+and each must be explained: by the ledger, or as an application's own. The checksums then prove that nothing else
+differs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from rollback_provider.components.postgres.actions import columns_of_action, flat
+from rollback_provider.components.postgres.blocks import Block, total
+from rollback_provider.components.postgres.catalog import Catalog, differences
+from rollback_provider.components.postgres.copier import Copied, Copier
+from rollback_provider.components.postgres.delta import Horizon, columns_of, name_of, since, whole_table
+from rollback_provider.components.postgres.images import Base, join, read_lines
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS, NULL, checksum, text, texts
+from rollback_provider.components.postgres.sequences import is_behind, sequence_values
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.component import BlobReader, Progress
+from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
+
+SHOWN = 100
+"""Differences named in one check; the rest are counted."""
+Listed = dict[str, dict[tuple[str | None, ...], set[str]]]
+_STAYS = frozenset({"conflict_kept", "merged", "kept"})
+"""Actions of the ledger after which a row is not what it was."""
+Difference = tuple[bytes, bytes | None, bytes | None]
+"""Key, row now, row in the snapshot."""
+
+
+@dataclass
+class _Touched:
+    """What the plan was to do with the rows of one table.
+
+    :param restored: for a key, by column name, what the migration had left: ``{column: (o, n)}``
+    """
+
+    restored: dict[bytes, dict[str, tuple[bytes, bytes]]] = field(default_factory=dict)
+    deleted: set[bytes] = field(default_factory=set)
+    inserted: set[bytes] = field(default_factory=set)
+    refilled: frozenset[str] = frozenset()
+
+
+class Verifier:
+    """Runs the checks of one database in one transaction.
+
+    :param plan: what was to be done: rows that differ are explained by it
+    :param xmin: horizon of the snapshot
+    """
+
+    def __init__(
+        self,
+        component: str,
+        session: Session,
+        copier: Copier,
+        base: Base,
+        plan: ComponentPlan,
+        xmin: int,
+        blobs: BlobReader,
+    ) -> None:
+        self._component = component
+        self._session = session
+        self._copier = copier
+        self._base = base
+        self._plan = plan
+        self._xmin = xmin
+        self._blobs = blobs
+
+    def run(
+        self, then: Catalog, now: Catalog, sequences: Json, ledger: Iterable[Json], progress: Progress
+    ) -> list[Check]:
+        """All checks, in the order in which a person would ask."""
+        tables = {table.scope: table for table in now.tables()}
+        checks = [self._schema(then, now)]
+        pairs: list[tuple[Table, Table]] = []
+        for rows in self._base.tables.values():
+            found = tables.get(rows.table.scope)
+            if found is None or not {c.name for c in rows.table.columns} <= {c.name for c in found.columns}:
+                checks.append(
+                    self._check(
+                        "rows", rows.table.scope, CheckStatus.FAILED, differences=["the table or a column is missing"]
+                    )
+                )
+            else:
+                pairs.append((rows.table, found))
+        copied = self._copier.run(
+            [extract for pair in pairs for extract in whole_table(self._session, *pair)],
+            None,
+            progress,
+            f"{self._component}: reading every row",
+        )
+        listed = _listed(ledger)
+        for table, found in pairs:
+            checks += self._table(table, found, copied[str(table.oid)], listed.get(table.scope, {}))
+        checks.append(self._foreign_keys())
+        checks.append(self._sequences(sequences))
+        return checks
+
+    # Schema, foreign keys, sequences ----------------------------------------------------------------------------------------
+
+    def _schema(self, then: Catalog, now: Catalog) -> Check:
+        found = differences(then, now)
+        return self._check(
+            "schema",
+            "",
+            CheckStatus.FAILED if found else CheckStatus.PASSED,
+            expected=then.fingerprint(),
+            actual=now.fingerprint(),
+            detail=f"{len(found)} differences" if found else "the fingerprint is that of the snapshot",
+            differences=found,
+        )
+
+    def _foreign_keys(self) -> Check:
+        tables = [rows.table for rows in self._base.tables.values()]
+        then = [(table.schema, table.name, key.name) for table in tables for key in table.foreign_keys]
+        found = {
+            (schema, table, name): valid
+            for schema, table, name, valid in self._session.execute(
+                "select n.nspname, c.relname, k.conname, k.convalidated from pg_constraint k join pg_class c on c.oid = k.conrelid"
+                " join pg_namespace n on n.oid = c.relnamespace where k.contype = 'f'"
+            ).fetchall()
+        }
+        wrong = [
+            f"{key[0]}.{key[1]}.{key[2]} is {'not validated' if key in found else 'missing'}"
+            for key in then
+            if not found.get(key)
+        ]
+        return self._check(
+            "foreign keys",
+            "",
+            CheckStatus.FAILED if wrong else CheckStatus.PASSED,
+            expected=f"{len(then):,} validated",
+            actual=f"{len(then) - len(wrong):,} validated",
+            differences=wrong,
+        )
+
+    def _sequences(self, then: Json) -> Check:
+        present = self._session.execute(
+            "select name from unnest(%s::text[]) name where to_regclass(name) is not null", [list(then)]
+        ).fetchall()
+        now = sequence_values(self._session, [name for (name,) in present])
+        found = [
+            f"{name} stands at {now[name][0] if name in now else 'nothing'}, behind {value[0]}"
+            for name, value in then.items()
+            if name not in now or is_behind(now[name], value)
+        ]
+        return self._check(
+            "sequences",
+            "",
+            CheckStatus.FAILED if found else CheckStatus.PASSED,
+            expected=f"{len(then):,} at or past the snapshot's value",
+            actual=f"{len(then) - len(found):,}",
+            differences=found,
+        )
+
+    # Rows -----------------------------------------------------------------------------------------------------------------
+
+    def _table(
+        self, table: Table, found: Table, copied: Copied, listed: dict[tuple[str | None, ...], set[str]]
+    ) -> list[Check]:
+        rows, expected = self._base.count(table.oid)
+        actual = int(total(block.checksum for block in copied.blocks), 16)
+        scope = table.scope
+        if (rows, expected) == (copied.rows, actual):
+            return [
+                self._check("rows", scope, CheckStatus.PASSED, expected=f"{rows:,}", actual=f"{rows:,}"),
+                self._check(
+                    "checksum",
+                    scope,
+                    CheckStatus.PASSED,
+                    expected=_hex(expected),
+                    actual=_hex(actual),
+                    detail="identical",
+                ),
+            ]
+        if not table.key:
+            return [
+                self._check(
+                    "checksum",
+                    scope,
+                    CheckStatus.FAILED,
+                    expected=f"{rows:,} rows, {_hex(expected)}",
+                    actual=f"{copied.rows:,} rows, {_hex(actual)}",
+                    differences=["the table has no key, so what applications wrote cannot be told from what was lost"],
+                )
+            ]
+        explained: Counter[str] = Counter()
+        wrong: list[str] = []
+        touched = self._touched(table)
+        gain, balance = 0, 0
+        for key, now, before in self._differences(table, found, rows, copied.rows, expected, actual):
+            gain += (now is not None) - (before is not None)
+            balance += checksum([line for line in (now,) if line is not None])
+            balance -= checksum([line for line in (before,) if line is not None])
+            reason, problem = _explain(table, key, now, before, touched, listed)
+            explained[reason] += 1
+            if problem:
+                wrong.append(problem)
+        closes = (expected + balance) % (1 << CHECKSUM_BITS) == actual
+        why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(explained.items()))
+        good = closes and not wrong
+        return [
+            self._check(
+                "rows",
+                scope,
+                CheckStatus.PASSED if rows + gain == copied.rows and not wrong else CheckStatus.FAILED,
+                expected=f"{rows:,}",
+                actual=f"{copied.rows:,}",
+                detail=why,
+                differences=wrong,
+            ),
+            self._check(
+                "checksum",
+                scope,
+                CheckStatus.PASSED if good else CheckStatus.FAILED,
+                expected=_hex(expected),
+                actual=_hex((actual - balance) % (1 << CHECKSUM_BITS)),
+                detail=f"identical but for {why}"
+                if good
+                else f"{len(wrong):,} rows are wrong"
+                if closes
+                else "rows differ unseen",
+                differences=wrong,
+            ),
+        ]
+
+    def _differences(
+        self, table: Table, found: Table, rows: int, rows_now: int, expected: int, actual: int
+    ) -> Iterator[Difference]:
+        """Rows that differ.
+
+        First only those written since the snapshot are read; if that does not account for everything, all are.
+        """
+        if (table.oid, table.filenode) == (found.oid, found.filenode):
+            some = list(self._compare(table, found, since(Horizon(self._xmin)), rows_now, outer=False))
+            gain = sum((now is not None) - (before is not None) for _, now, before in some)
+            balance = sum(
+                checksum([now] if now is not None else []) - checksum([b] if b is not None else [])
+                for _, now, b in some
+            )
+            if rows + gain == rows_now and (expected + balance) % (1 << CHECKSUM_BITS) == actual:
+                yield from some
+                return
+        yield from self._compare(table, found, sql.SQL("true"), rows_now, outer=True)
+
+    def _compare(
+        self, table: Table, found: Table, where: sql.Composable, rows: int, *, outer: bool
+    ) -> Iterator[Difference]:
+        query = self._select(table, found, where)
+        for key, now, before in join(
+            self._lines(query), rows if outer else 0, self._base.lines(table.oid), len(table.key), outer=outer
+        ):
+            if now != before:
+                yield key, now, before
+
+    def _lines(self, query: sql.Composed) -> Iterator[list[bytes]]:
+        with self._session.cursor().copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
+            for row in copy:
+                yield [bytes(row)[:-1]]
+
+    def _select(self, table: Table, found: Table, where: sql.Composable) -> sql.Composed:
+        return sql.SQL("select {} from only {} where {}").format(
+            columns_of(table.stored_columns), name_of(found), where
+        )
+
+    def _touched(self, table: Table) -> _Touched:
+        """What the plan's actions say of this table's rows."""
+        touched, width = _Touched(), len(table.key)
+        for step in self._plan.steps:
+            for action in flat(step.payload["actions"]):
+                if "table" not in action or action["table"]["oid"] != table.oid:
+                    continue
+                if "op" not in action:
+                    continue
+                columns = columns_of_action(action)
+                if action.get("op") == "refill":
+                    touched.refilled = frozenset(c.name for c in columns)
+                for lines in read_lines([Block(**block) for block in action.get("blocks", ())], self._blobs):
+                    for line in lines:
+                        _remember(touched, action["op"], line, width, columns)
+        return touched
+
+    def _check(
+        self,
+        name: str,
+        scope: str,
+        status: CheckStatus,
+        *,
+        expected: str = "",
+        actual: str = "",
+        detail: str = "",
+        differences: Iterable[str] = (),
+    ) -> Check:
+        return Check(
+            component=self._component,
+            name=name,
+            scope=scope,
+            status=status,
+            expected=expected,
+            actual=actual,
+            detail=detail,
+            differences=tuple(differences)[:SHOWN],
+        )
+
+
+def _remember(touched: _Touched, op: str, line: bytes, width: int, columns: Sequence[Column]) -> None:
+    fields = line.split(b"\t")
+    key = b"\t".join(fields[:width])
+    if op == "update":
+        olds, news = fields[width : width + len(columns)], fields[width + len(columns) : -1]
+        touched.restored[key] = {c.name: (o, n) for c, o, n in zip(columns, olds, news, strict=True) if o != n}
+    elif op == "delete":
+        touched.deleted.add(key)
+    elif op == "insert":
+        touched.inserted.add(key)
+
+
+def _explain(
+    table: Table,
+    key: bytes,
+    now: bytes | None,
+    before: bytes | None,
+    touched: _Touched,
+    listed: dict[tuple[str | None, ...], set[str]],
+) -> tuple[str, str]:
+    """Why a row differs from the snapshot, and, where nothing explains it, the problem in words."""
+    names = [c.name for c in table.stored_columns]
+    values = texts(names[: len(table.key)], key.split(b"\t"))
+    excused = listed.get(tuple(values.values()))
+    if excused is not None and (now is None or before is None or not excused):
+        return "listed in the ledger", ""
+    label = ", ".join(f"{name}={value}" for name, value in values.items())
+    if before is None:
+        problem = f"row {label} was inserted by the migration and is still there" if key in touched.deleted else ""
+        return ("left by the migration" if problem else "inserted by applications"), problem
+    if now is None:
+        problem = f"row {label} was deleted by the migration and is not back" if key in touched.inserted else ""
+        return ("not brought back" if problem else "deleted by applications"), problem
+    mine = touched.restored.get(key, {})
+    for name, new, old in zip(names, now.split(b"\t"), before.split(b"\t"), strict=True):
+        if new == old or name in (excused or ()):
+            continue
+        if (name in mine and new == mine[name][1]) or (name in touched.refilled and new == NULL):
+            return "not restored", f"row {label}: {name} is {text(new)!r}, was {text(old)!r}"
+    return ("listed in the ledger" if excused else "changed by applications"), ""
+
+
+def _listed(ledger: Iterable[Json]) -> Listed:
+    """What the ledger says stays as it is, by table and key: the columns concerned; none named means the whole row."""
+    found: Listed = {}
+    for entry in ledger:
+        if entry["action"] in _STAYS:
+            columns = found.setdefault(entry["scope"], {}).setdefault(tuple(entry["key"].values()), set())
+            columns.update(entry.get("now") or entry.get("migrated") or ())
+    return found
+
+
+def _hex(value: int) -> str:
+    return f"{value:032x}"

@@ -1,0 +1,193 @@
+"""Writes rows back: one batch at a time, in the transaction of whoever calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from psycopg import errors as pg
+from psycopg import sql
+
+from rollback_provider.components.postgres.delta import columns_of, name_of
+from rollback_provider.components.postgres.merge import STAGE, Merge, list_touched
+from rollback_provider.components.postgres.rows import key_of, texts
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.triggers import TriggersOff
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.model import Action, LedgerEntry
+
+BREAKS = (
+    pg.UniqueViolation,
+    pg.ForeignKeyViolation,
+    pg.CheckViolation,
+    pg.NotNullViolation,
+    pg.ExclusionViolation,
+)
+"""What an old row can break by coming back: some application has since written what excludes it."""
+
+
+class RowWriter:
+    """Row actions on a stage of lines, all idempotent where they meet what they have done already.
+
+    :param ledger: where conflicts are listed; replaced for every transaction
+    :param count: told what was done to how many rows
+
+    `turn` is 1 or 2 where the same rows are tried twice: what stands in the way in the first turn may be gone in the second, so it is
+    listed only then.
+    """
+
+    def __init__(
+        self, component: str, session: Session, ledger: LedgerWriter, count: Callable[[str, int], None]
+    ) -> None:
+        self._component = component
+        self._session = session
+        self.ledger = ledger
+        self._count = count
+        self.turn: int | None = None
+
+    def update(self, merge: Merge, lines: list[bytes]) -> None:
+        """Gives rows that the migration changed their old values."""
+        self._staged(merge, merge.stage(), lines)
+        self._session.execute(merge.lock())
+        self._list(merge, deleting=False)
+        self._write(merge, lines, merge.update(), "restored")
+
+    def delete(self, merge: Merge, lines: list[bytes]) -> None:
+        """Deletes rows that the migration inserted."""
+        self._staged(merge, merge.stage(), lines)
+        self._session.execute(merge.lock())
+        if self.turn != 2:
+            self._list(merge, deleting=True)
+        with TriggersOff(self._session, merge.table):
+            while self._halve(merge, lines, merge.delete(), "deleted"):
+                pass  # a row that the last round's rows referred to may be free now
+        names = [c.name for c in merge.key]
+        for row in self._session.execute(merge.free()).fetchall() if self.turn != 1 else ():
+            key = dict(zip(names, row, strict=True))
+            self._conflict(merge, key, None, "inserted by the migration, still referred to")
+
+    def insert(self, merge: Merge, lines: list[bytes]) -> None:
+        """Inserts rows that the migration deleted."""
+        self._staged(merge, merge.whole_stage(), lines)
+        names = [c.name for c in merge.key]
+        for row in self._session.execute(merge.taken()).fetchall() if self.turn != 2 else ():
+            values = dict(zip((c.name for c in merge.columns), row[len(names) :], strict=True))
+            self._conflict(
+                merge,
+                dict(zip(names, row[: len(names)], strict=True)),
+                values,
+                "deleted by the migration, its key is taken",
+            )
+        self._write(merge, lines, merge.insert(), "inserted")
+        for row in self._session.execute(merge.missing()).fetchall() if self.turn != 1 else ():
+            self._conflict(
+                merge, dict(zip(names, row, strict=True)), None, "deleted by the migration, cannot be inserted any more"
+            )
+
+    def refill(self, merge: Merge, lines: list[bytes]) -> None:
+        """Fills restored columns."""
+        self._staged(merge, merge.whole_stage(), lines)
+        self._write(merge, lines, merge.refill(), "filled again")
+
+    def reload(self, merge: Merge, lines: Iterable[bytes]) -> None:
+        """Replaces all rows of a table without a key, which is locked."""
+        table, rows = name_of(merge.table), 0
+        with TriggersOff(self._session, merge.table):
+            self._session.execute(sql.SQL("delete from only {}").format(table))
+            query = sql.SQL("copy {} ({}) from stdin").format(table, columns_of(merge.table.stored_columns))
+            with self._session.cursor().copy(query) as copy:
+                for line in lines:
+                    copy.write(line + b"\n")
+                    rows += 1
+        self._count("brought back", rows)
+
+    def _staged(self, merge: Merge, create: sql.Composed, lines: Iterable[bytes]) -> None:
+        self._session.execute(sql.SQL("drop table if exists {}").format(STAGE))
+        self._session.execute(create)
+        with self._session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
+            copy.write(b"".join(line + b"\n" for line in lines))
+        self._session.execute(merge.index())
+        self._session.execute(sql.SQL("analyze {}").format(STAGE))
+
+    def _list(self, merge: Merge, *, deleting: bool) -> None:
+        scope = (self._component, merge.table.scope)
+        list_touched(self._session, merge, scope, self.ledger, deleting=deleting, keep=True)
+
+    def _write(self, merge: Merge, lines: Sequence[bytes], statement: sql.Composed, what: str) -> None:
+        """Runs the statement over the stage; where a row breaks a constraint, finds it by halving, and lists it."""
+        with TriggersOff(self._session, merge.table):
+            self._halve(merge, lines, statement, what)
+
+    def _halve(self, merge: Merge, lines: Sequence[bytes], statement: sql.Composed, what: str) -> int:
+        self._session.execute("savepoint part")
+        try:
+            rows = self._session.execute(statement).rowcount
+        except BREAKS as error:
+            self._session.execute("rollback to savepoint part")
+            if len(lines) <= 1:
+                if self.turn is None:
+                    fields = key_of(lines[0], len(merge.key)).split(b"\t")
+                    key = texts([c.name for c in merge.key], fields)
+                    self._conflict(merge, key, None, f"cannot come back: {error.diag.message_primary}")
+                return 0
+            middle, rows = len(lines) // 2, 0
+            for half in (lines[:middle], lines[middle:]):
+                self._restage(half)
+                rows += self._halve(merge, half, statement, what)
+            self._restage(lines)
+            return rows
+        self._session.execute("release savepoint part")
+        self._count(what, rows)
+        return rows
+
+    def _restage(self, lines: Sequence[bytes]) -> None:
+        self._session.execute(sql.SQL("delete from {}").format(STAGE))
+        with self._session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
+            copy.write(b"".join(line + b"\n" for line in lines))
+
+    def _conflict(
+        self, merge: Merge, key: dict[str, str | None], now: dict[str, str | None] | None, reason: str
+    ) -> None:
+        self.ledger.add(
+            LedgerEntry(
+                component=self._component,
+                scope=merge.table.scope,
+                action=Action.CONFLICT_KEPT,
+                key=key,
+                now=now,
+                reason=reason,
+            )
+        )
+
+
+class Batches:
+    """Lines in batches by number; reads forward, and starts again only when asked for an earlier batch."""
+
+    def __init__(self, lines: Callable[[], Iterator[Sequence[bytes]]], size: int) -> None:
+        self._lines = lines
+        self.size = size
+        self._next = 0
+        self._source = self._cut()
+        self._last: tuple[int, list[bytes]] | None = None
+
+    def get(self, number: int) -> list[bytes]:
+        """Batch `number`; asking again for the last one is free."""
+        if self._last and self._last[0] == number:
+            return self._last[1]
+        if number < self._next:
+            self._next, self._source = 0, self._cut()
+        batch: list[bytes] = []
+        while self._next <= number:
+            batch = next(self._source, [])
+            self._next += 1
+        self._last = (number, batch)
+        return batch
+
+    def _cut(self) -> Iterator[list[bytes]]:
+        waiting: list[bytes] = []
+        for part in self._lines():
+            waiting.extend(part)
+            while len(waiting) >= self.size:
+                yield waiting[: self.size]
+                del waiting[: self.size]
+        if waiting:
+            yield waiting

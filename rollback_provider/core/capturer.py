@@ -1,0 +1,138 @@
+"""Takes snapshots and checkpoints of all components and seals them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rollback_provider.core.component import Blobs, Component, ConnectionResolver, Progress
+from rollback_provider.core.errors import ConfigurationError, LockedError
+from rollback_provider.core.lock import owner_of
+from rollback_provider.core.model import (
+    Attribution,
+    BlobRef,
+    Checkpoint,
+    ComponentSpec,
+    ComponentState,
+    Snapshot,
+    utcnow,
+)
+from rollback_provider.core.registry import build, rollback_order
+from rollback_provider.core.repository import Repository, Store, make_id
+
+
+class RecordingBlobs:
+    """The store's blobs, remembering the address of each blob written through it, so that a manifest can name them all."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.written: dict[str, None] = {}
+
+    def put_blob(self, content: bytes) -> BlobRef:
+        """Stores `content` and remembers its address."""
+        ref = self._blobs.put_blob(content)
+        self.written[ref.digest] = None
+        return ref
+
+    def put_compressed(self, ref: BlobRef, data: bytes) -> None:
+        """Stores compressed content and remembers its address."""
+        self._blobs.put_compressed(ref, data)
+        self.written[ref.digest] = None
+
+    def get_blob(self, digest: str) -> bytes:
+        """The content of this address."""
+        return self._blobs.get_blob(digest)
+
+
+def take_snapshot(
+    store: Store,
+    migration: str,
+    specs: Sequence[ComponentSpec],
+    connections: ConnectionResolver,
+    progress: Progress,
+    *,
+    actor: str,
+    watch: Callable[[Component], None] = lambda _: None,
+) -> Snapshot:
+    """Captures every component and seals the snapshot. Nothing is sealed unless all succeed.
+
+    :param migration: the migration's name, chosen by the user
+    :param watch: told each component before it is used, so that a caller can cancel it
+
+    Raises LockedError where a rollback has begun and is not finished: what is between two states is none to come back to.
+    """
+    if not migration.strip():
+        raise ConfigurationError("The migration has no name")
+    rollback_order(specs)
+    created = utcnow()
+
+    def capture(component: Component, blobs: RecordingBlobs) -> ComponentState:
+        if owner := owner_of(store, component.identity()):
+            raise LockedError(
+                f"Rollback {owner} has begun and is not finished",
+                component=component.spec.name,
+                state="The component is somewhere between migrated and rolled back; no snapshot was taken",
+                next_step=f"Finish it: rollbackctl execute {owner}; or give it up: rollbackctl abandon {owner}",
+            )
+        return component.capture(blobs, progress)
+
+    states = tuple(_capture(store, spec, connections, capture, watch) for spec in specs)
+    draft = Snapshot(id="", migration=migration, created=created, actor=actor, components=states)
+    snapshot = draft.model_copy(update={"id": make_id(migration, created, draft.to_json())})
+    Repository(store).save_snapshot(snapshot)
+    return snapshot
+
+
+def take_checkpoint(
+    store: Store,
+    snapshot_id: str,
+    connections: ConnectionResolver,
+    progress: Progress,
+    *,
+    actor: str,
+    watch: Callable[[Component], None] = lambda _: None,
+) -> Checkpoint:
+    """Records what changed since the snapshot, vouching that only the migration wrote (attribution ``quiet``)."""
+    snapshot = Repository(store).snapshot(snapshot_id)
+
+    def states() -> tuple[ComponentState, ...]:
+        return tuple(
+            _capture(
+                store,
+                before.spec,
+                connections,
+                lambda component, blobs, before=before: component.checkpoint(before, blobs, progress),  # type: ignore[misc]
+                watch,
+            )
+            for before in snapshot.components
+        )
+
+    return seal_checkpoint(store, snapshot, states(), Attribution.QUIET, actor=actor)
+
+
+def seal_checkpoint(
+    store: Store, snapshot: Snapshot, states: tuple[ComponentState, ...], attribution: Attribution, *, actor: str
+) -> Checkpoint:
+    """Seals a checkpoint from states that were captured already."""
+    draft = Checkpoint(
+        id="", snapshot_id=snapshot.id, created=utcnow(), actor=actor, attribution=attribution, components=states
+    )
+    checkpoint = draft.model_copy(update={"id": make_id("checkpoint", draft.created, draft.to_json())})
+    Repository(store).save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def _capture(
+    store: Store,
+    spec: ComponentSpec,
+    connections: ConnectionResolver,
+    capture: Callable[[Component, RecordingBlobs], ComponentState],
+    watch: Callable[[Component], None],
+) -> ComponentState:
+    component = build(spec, connections)
+    watch(component)
+    blobs = RecordingBlobs(store)
+    try:
+        state = capture(component, blobs)
+    finally:
+        component.close()
+    return state.model_copy(update={"blobs": tuple(blobs.written)})

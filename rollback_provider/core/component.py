@@ -1,0 +1,174 @@
+"""The component protocol: what a plug-in promises, and what it is given.
+
+A component is one system under migration. It is built from its :class:`~rollback_provider.core.model.ComponentSpec` and a way to
+resolve connections, and opens clients only when a method is called: building one does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.model import (
+    BlobRef,
+    Check,
+    ComponentPlan,
+    ComponentSpec,
+    ComponentState,
+    Json,
+    Policy,
+    Step,
+    StepOutcome,
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Address and credentials of a system, as Airflow's connections hold them. Its repr shows no secret."""
+
+    id: str
+    type: str
+    host: str | None = None
+    port: int | None = None
+    login: str | None = None
+    password: str | None = field(default=None, repr=False)
+    schema: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+ConnectionResolver = Callable[[str], Connection]
+"""Finds a connection by id. Raises ConfigurationError where there is none."""
+
+
+class BlobReader(Protocol):
+    """Reads content from the store; every read is checked against its digest."""
+
+    def get_blob(self, digest: str) -> bytes:
+        """The content of this address. Raises NotFoundError, IntegrityError, StoreUnavailableError."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """Writes content to the store. Writing the same content twice is one blob."""
+
+    def put_blob(self, content: bytes) -> BlobRef:
+        """Compresses and stores `content`; raises StoreUnavailableError."""
+        ...
+
+    def put_compressed(self, ref: BlobRef, data: bytes) -> None:
+        """Stores content that a worker has compressed already (one zstd frame). `ref` is trusted; every later read checks it."""
+        ...
+
+
+class Blobs(BlobReader, BlobWriter, Protocol):
+    """The store as components see it."""
+
+
+class Progress(Protocol):
+    """Where long work tells how far it is. Cheap to call often; the receiver decides how often to show it."""
+
+    def update(self, what: str, *, done: float, total: float | None = None, unit: str = "rows") -> None:
+        """`done` of `total` units of `what`; `total` is None where it cannot be known."""
+        ...
+
+    def message(self, text: str) -> None:
+        """One line worth keeping in the log."""
+        ...
+
+
+class Notes(Protocol):
+    """A step's own entries in the journal: durable as soon as `add` returns, and there again after a crash."""
+
+    def add(self, data: Json) -> None:
+        """Writes a note. Raises LockedError where another worker has taken over this rollback."""
+        ...
+
+    def earlier(self) -> Sequence[Json]:
+        """What earlier attempts at this step have noted, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Component(Protocol):
+    """One system under migration.
+
+    Every method may raise ComponentUnavailableError and PermissionDeniedError, and leaves no client open after `close`.
+    """
+
+    kind: ClassVar[str]
+    spec: ComponentSpec
+
+    def identity(self) -> str:
+        """Names the system itself, for locks: the same for every way of reaching it. Holds no secret. May do I/O."""
+        ...
+
+    def capture(self, blobs: BlobWriter, progress: Progress) -> ComponentState:
+        """Everything needed to come back to the state now. Reads only. Raises UnsupportedError by name for what it cannot bring back."""
+        ...
+
+    def checkpoint(self, snapshot: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
+        """What has changed since `snapshot`. Reads only."""
+        ...
+
+    def plan(
+        self,
+        snapshot: ComponentState,
+        checkpoint: ComponentState | None,
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+        progress: Progress,
+    ) -> ComponentPlan:
+        """Steps from the state now back to `snapshot`, and in `ledger` all that they discard, merge or find in conflict.
+
+        Changes nothing. Where nothing differs there are no steps. Raises UnsupportedError for what cannot be reverted,
+        ConflictError where the policy says fail, MigrationRunningError.
+        """
+        ...
+
+    def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
+        """Of all the plan relies on that should not change between approval and execution, in the scope of the snapshot."""
+        ...
+
+    def apply(self, step: Step, blobs: Blobs, notes: Notes, progress: Progress) -> StepOutcome:
+        """Does one step.
+
+        After a kill at any point the same call, given the notes of earlier attempts, converges and does nothing twice. Where there
+        is no note yet, nothing has been changed yet: the first note precedes the first effect. Raises BusyError where a lock cannot
+        be had within its budget, and StepFailedError.
+        """
+        ...
+
+    def verify(
+        self,
+        snapshot: ComponentState,
+        checkpoint: ComponentState | None,
+        plan: ComponentPlan,
+        ledger: Iterable[Json],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> list[Check]:
+        """Measures whether the system is back, and names what is not. Reads only.
+
+        :param ledger: entries (as JSON) of this component that plan and execution have listed
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Stops a running call as fast as the system allows and releases its locks. Called from another thread or a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Closes clients. The component can be used again."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A component whose plan can leave the store as files that restore without this package."""
+
+    def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterable[tuple[str, bytes]]:
+        """Relative names and contents of the files, scripts among them."""
+        ...

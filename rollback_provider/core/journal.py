@@ -1,0 +1,104 @@
+"""The journal of one rollback: numbered, create-only objects in the store, intent before each step and outcome after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, LockedError
+from rollback_provider.core.model import Event, EventKind, Json, utcnow
+from rollback_provider.core.repository import Store, parse
+
+
+class Journal:
+    """Appends to and reads the journal of one rollback.
+
+    Two workers on one journal: numbers have no gap and each object can be created once, so the one that comes second to a number gets a
+    LockedError and stops. That makes taking over from a dead worker safe even where it is not dead.
+    """
+
+    def __init__(self, store: Store, rollback_id: str) -> None:
+        self._store = store
+        self._prefix = _prefix(rollback_id)
+        self._rollback_id = rollback_id
+        self.events: list[Event] = [
+            parse(Event, store.read(name), f"Entry {name} of the journal") for name in store.names(self._prefix)
+        ]
+        if any(event.number != number for number, event in enumerate(self.events, start=1)):
+            raise IntegrityError(
+                f"The journal of rollback {rollback_id} has gaps, so it does not tell which steps were done",
+                next_step="Restore the store's objects from a copy",
+            )
+
+    def append(self, kind: EventKind, *, step: str = "", actor: str = "", data: Json | None = None) -> Event:
+        """Writes one event; durable when it returns. Raises LockedError, StoreUnavailableError."""
+        number = len(self.events) + 1
+        event = Event.model_validate(
+            {"number": number, "time": utcnow(), "kind": kind, "step": step, "actor": actor, "data": data or {}}
+        )
+        try:
+            self._store.create(f"{self._prefix}{number:08d}", event.to_json())
+        except AlreadyExistsError as error:
+            raise LockedError(
+                f"Another worker is executing rollback {self._rollback_id}",
+                state="This worker has stopped; the other one goes on",
+                next_step=f"Watch it: rollbackctl show {self._rollback_id}",
+            ) from error
+        self.events.append(event)
+        return event
+
+    def notes(self, step: str) -> Sequence[Json]:
+        """What attempts at `step` have noted so far, oldest first."""
+        return [event.data for event in self.events if event.kind == "note" and event.step == step]
+
+    def done(self, step: str) -> bool:
+        """Whether `step` has been completed."""
+        return any(event.kind == "done" and event.step == step for event in self.events)
+
+    @property
+    def started(self) -> bool:
+        """Whether any step was begun."""
+        return any(event.kind == "intent" for event in self.events)
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything may have been committed, so that the system is not what the plan was made for any more."""
+        return any(event.kind in {"note", "done"} for event in self.events)
+
+    @property
+    def executed(self) -> bool:
+        """Whether all steps were completed."""
+        return any(event.kind == "executed" for event in self.events)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a person gave this rollback up."""
+        return any(event.kind == "abandoned" for event in self.events)
+
+
+def is_open(store: Store, rollback_id: str) -> bool:
+    """Whether an execution has begun that is neither finished, refused nor abandoned. Reads the end of the journal alone."""
+    for name in reversed(list(store.names(_prefix(rollback_id)))):
+        kind = store.read(name)["kind"]
+        if kind != "verified":
+            return kind not in {"executed", "refused", "abandoned"}
+    return False
+
+
+def _prefix(rollback_id: str) -> str:
+    return f"rollbacks/{rollback_id}/journal/"
+
+
+class StepNotes:
+    """The :class:`~rollback_provider.core.component.Notes` of one step, kept in the journal."""
+
+    def __init__(self, journal: Journal, step: str) -> None:
+        self._journal = journal
+        self._step = step
+
+    def add(self, data: Json) -> None:
+        """Writes a note; durable when it returns."""
+        self._journal.append("note", step=self._step, data=data)
+
+    def earlier(self) -> Sequence[Json]:
+        """What attempts at this step have noted so far, oldest first."""
+        return self._journal.notes(self._step)

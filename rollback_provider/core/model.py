@@ -1,0 +1,394 @@
+"""The records: what is stored, passed on and shown. All are immutable and serialise to JSON.
+
+JSON names are camelCase (``rollbackId``); Python names are snake_case. Times are aware and in UTC; durations are ISO 8601.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+Json = dict[str, Any]
+"""A JSON object. What is in it is the affair of the component that wrote it."""
+
+
+def utcnow() -> datetime:
+    """The current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Model(BaseModel):
+    """Base of all records: frozen, camelCase in JSON, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    def to_json(self) -> Json:
+        """The record as a JSON object with camelCase names."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class BlobRef(Model):
+    """A piece of content in the store, addressed by what it is.
+
+    :param digest: sha256 of the content, hexadecimal
+    :param size: bytes of the content
+    :param stored_size: bytes it takes in the store
+    """
+
+    digest: str
+    size: int
+    stored_size: int
+
+
+class ComponentSpec(Model):
+    """A component as a user declares it (one entry of ``spec.yaml``, or of an operator's ``components``).
+
+    :param kind: which plug-in: ``postgres``, ``memory``, …
+    :param name: the user's name for it, unique within a snapshot
+    :param connection: id of the Airflow connection that holds address and credentials
+    :param after: names of components that the migration changes before this one; a rollback goes the other way round
+    :param options: what else the kind takes; see its page
+    """
+
+    kind: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+    connection: str | None = None
+    after: tuple[str, ...] = ()
+    options: Json = Field(default_factory=dict)
+
+
+class ComponentState(Model):
+    """One component's part of a snapshot or checkpoint.
+
+    :param payload: what the component needs to come back; large things are blobs it refers to
+    :param summary: counts a person wants to see: ``{"tables": 5, "rows": 1200000}``
+    :param identity: names the system itself (not the way to it), for locks: two names for one database share it
+    :param blobs: digests of all blobs this state needs; filled in by the one who seals it
+    """
+
+    spec: ComponentSpec
+    identity: str
+    captured: datetime
+    payload: Json
+    summary: dict[str, int] = Field(default_factory=dict)
+    blobs: tuple[str, ...] = ()
+
+
+class Snapshot(Model):
+    """The sealed record of all components' state before a migration."""
+
+    id: str
+    migration: str
+    created: datetime
+    actor: str
+    components: tuple[ComponentState, ...]
+
+
+class Attribution(StrEnum):
+    """How a checkpoint knows which writes are the migration's, and so what it can promise."""
+
+    TRANSACTION = "transaction"
+    """Taken inside the migration's own transaction: exact, whatever applications wrote meanwhile."""
+    QUIET = "quiet"
+    """The caller vouches that nobody but the migration wrote between snapshot and checkpoint."""
+    UNKNOWN = "unknown"
+    """No checkpoint, or one that cannot tell: every change since the snapshot may be the migration's or an application's."""
+
+
+class Checkpoint(Model):
+    """The sealed record of what a migration changed, taken after it."""
+
+    id: str
+    snapshot_id: str
+    created: datetime
+    actor: str
+    attribution: Attribution
+    components: tuple[ComponentState, ...]
+
+
+class Policy(Model):
+    """What to do where the rollback meets a write that is not the migration's.
+
+    :param conflicts: a value that both the migration and, later, an application changed: ``keep`` the application's (default),
+        ``restore`` the snapshot's where the ledger listed it, or ``fail`` before anything is changed
+    :param ambiguous: changes since the snapshot that no checkpoint attributes: ``restore`` the snapshot's state (default; the ledger
+        lists each by key), ``keep`` them all, or ``fail``
+    :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    """
+
+    conflicts: Literal["keep", "restore", "fail"] = "keep"
+    ambiguous: Literal["restore", "keep", "fail"] = "restore"
+    fill: dict[str, str] = Field(default_factory=dict)
+
+
+class Action(StrEnum):
+    """What becomes of a row or value that somebody other than the migration may care for."""
+
+    CONFLICT_KEPT = "conflict_kept"
+    """Changed by the migration and then by an application: the application's value stays."""
+    CONFLICT_RESTORED = "conflict_restored"
+    """Changed by the migration and then by an application: the snapshot's value comes back."""
+    MERGED = "merged"
+    """A row both changed in different columns: the application's columns stay, the migration's go back."""
+    DISCARDED = "discarded"
+    """Has no place in the snapshot's schema (a row of a new table, a value of a new column): kept in the ledger's data only."""
+    AMBIGUOUS = "ambiguous"
+    """Changed since the snapshot by one cannot tell whom, and taken back."""
+    KEPT = "kept"
+    """Stays although it differs from the snapshot: written by an application alone, listed where the count is not enough."""
+
+
+class LedgerEntry(Model):
+    """One row or value that the rollback discards, merges or finds in conflict.
+
+    :param scope: what holds it, as the component names it: ``public.orders``
+    :param key: the row's key as text, column by column
+    :param before: the snapshot's values of the columns concerned; ``None`` where there was no row
+    :param migrated: the values the migration left
+    :param now: the values found when the ledger was written
+    """
+
+    component: str
+    scope: str
+    action: Action
+    key: dict[str, str | None]
+    before: dict[str, str | None] | None = None
+    migrated: dict[str, str | None] | None = None
+    now: dict[str, str | None] | None = None
+    reason: str = ""
+
+
+class LedgerCount(Model):
+    """How many entries of one action a scope has."""
+
+    component: str
+    scope: str
+    action: Action
+    count: int
+
+
+class Ledger(Model):
+    """Every row and value a plan discards, merges or finds in conflict: counts and a sample here, all entries in blobs.
+
+    A ledger without counts is the proof that there are none: ``examined`` says what was looked at.
+
+    :param examined: rows compared, by ``component/scope``
+    :param blobs: JSON lines of :class:`LedgerEntry`, in order
+    :param sample: the first entries of each scope and action
+    """
+
+    counts: tuple[LedgerCount, ...] = ()
+    examined: dict[str, int] = Field(default_factory=dict)
+    sample: tuple[LedgerEntry, ...] = ()
+    blobs: tuple[BlobRef, ...] = ()
+
+    def total(self, *actions: Action) -> int:
+        """Number of entries with one of these actions; with none given, of all."""
+        return sum(c.count for c in self.counts if not actions or c.action in actions)
+
+
+class Step(Model):
+    """One typed step of a plan. Its script is what a person would run by hand; its payload is what the component runs.
+
+    :param id: unique within the plan, and the order in which steps of one component run
+    :param section: which of the record's scripts it belongs to
+    :param script: readable and complete, free of secrets
+    :param locks: what is locked against applications meanwhile, in words; empty where nothing is
+    :param estimate: seconds it is expected to take, where known
+    """
+
+    id: str
+    component: str
+    title: str
+    section: Literal["database", "application", "infrastructure"]
+    script: str
+    payload: Json
+    locks: str = ""
+    estimate: float | None = None
+
+
+class ComponentPlan(Model):
+    """What one component would do to get back.
+
+    :param fingerprint: of everything the plan relies on; execute refuses when it has changed
+    :param notes: accepted differences and side effects, each a sentence a person reads before approving
+    :param payload: what verification needs to know of the plan
+    """
+
+    component: str
+    fingerprint: str
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    payload: Json = Field(default_factory=dict)
+    blobs: tuple[str, ...] = ()
+
+
+class Plan(Model):
+    """Ordered steps from the state now back to the snapshot, sealed under its digest.
+
+    :param order: components in the order in which they are rolled back; those of one inner tuple depend on none of each other
+    :param duration: how long it took to make
+    """
+
+    rollback_id: str
+    snapshot_id: str
+    checkpoint_id: str | None
+    migration: str
+    created: datetime
+    actor: str
+    attribution: Attribution
+    policy: Policy
+    components: tuple[ComponentPlan, ...]
+    order: tuple[tuple[str, ...], ...]
+    ledger: Ledger
+    duration: timedelta = timedelta()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, component by component in rollback order."""
+        by_name = {c.component: c for c in self.components}
+        return tuple(step for wave in self.order for name in wave for step in by_name[name].steps)
+
+
+class CheckStatus(StrEnum):
+    """What a check found. Unknown (no data, no answer) is never passed."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNING = "warning"
+    UNKNOWN = "unknown"
+
+
+class Check(Model):
+    """One thing measured after a rollback.
+
+    :param name: what was checked: ``schema``, ``rows``, ``checksums``, ``foreign keys``, ``sequences``, …
+    :param scope: of what: a table, or empty for the whole component
+    :param differences: each difference by name, at most 100; ``detail`` says how many there are
+    """
+
+    component: str
+    name: str
+    scope: str = ""
+    status: CheckStatus
+    expected: str = ""
+    actual: str = ""
+    detail: str = ""
+    differences: tuple[str, ...] = ()
+
+
+class StepOutcome(Model):
+    """What a component reports of a step it has applied.
+
+    :param changed: whether the system is different for it; false where the work was found done
+    :param detail: one line for the timeline: ``2,000 rows restored``
+    :param lock_seconds: longest time one lock was held against applications, by what it locked
+    :param ledger: rows found in conflict or merged while executing, beyond those the plan listed
+    """
+
+    changed: bool
+    detail: str = ""
+    lock_seconds: dict[str, float] = Field(default_factory=dict)
+    ledger: Ledger = Ledger()
+
+
+EventKind = Literal["begin", "refused", "intent", "note", "done", "failed", "executed", "verified", "abandoned"]
+
+
+class Event(Model):
+    """One entry of a rollback's journal.
+
+    ``begin`` opens an attempt, ``refused`` closes one that ended before the first step of all, ``intent`` precedes a step, ``note`` is the
+    step's own progress (the component reads it back after a crash), ``done`` and ``failed`` close the step, ``executed`` closes the
+    execution, ``verified`` a verification, ``abandoned`` the rollback.
+    """
+
+    number: int
+    time: datetime
+    kind: EventKind
+    actor: str = ""
+    step: str = ""
+    data: Json = Field(default_factory=dict)
+
+
+class StepRecord(Model):
+    """What became of one step, for the output document."""
+
+    id: str
+    component: str
+    title: str
+    status: Literal["pending", "running", "done", "failed"]
+    started: datetime | None = None
+    finished: datetime | None = None
+    attempts: int = 0
+    changed: bool | None = None
+    detail: str = ""
+    error: str = ""
+    locks: str = ""
+    lock_seconds: dict[str, float] = Field(default_factory=dict)
+    estimate: float | None = None
+
+
+class Verification(Model):
+    """The checks of a rollback and what they add up to."""
+
+    status: CheckStatus = CheckStatus.UNKNOWN
+    finished: datetime | None = None
+    checks: tuple[Check, ...] = ()
+
+
+class Scripts(Model):
+    """The plan as scripts a person can read and run."""
+
+    database: str = ""
+    application: str = ""
+    infrastructure: str = ""
+
+
+class SnapshotSummary(Model):
+    """The snapshot, as the output document tells of it."""
+
+    id: str
+    created: datetime
+    components: tuple[Json, ...]
+
+
+class Execution(Model):
+    """How far the rollback truly got.
+
+    :param status: ``ready`` (planned), ``executed`` (every step done), ``verified`` (and measured to be back); a failure leaves it
+        where it was and stands in ``error``
+    :param duration: of the execution, over all attempts, as ISO 8601
+    """
+
+    status: Literal["ready", "executed", "verified"]
+    duration: timedelta = timedelta()
+    verification: Verification = Verification()
+    steps: tuple[StepRecord, ...] = ()
+    started: datetime | None = None
+    finished: datetime | None = None
+    attempts: int = 0
+    ledger: Ledger = Ledger()
+    error: str = ""
+
+
+class Record(Model):
+    """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract."""
+
+    rollback_id: str
+    timestamp: datetime
+    migration: str
+    actor: str
+    checkpoint_id: str | None
+    attribution: Attribution
+    policy: Policy
+    snapshot: SnapshotSummary
+    scripts: Scripts
+    notes: tuple[str, ...]
+    ledger: Ledger
+    abandoned: bool = False
+    execution: Execution

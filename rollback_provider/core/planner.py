@@ -1,0 +1,120 @@
+"""Makes the plan of a rollback: the steps of every component, in order, and the ledger. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from rollback_provider.core.capturer import RecordingBlobs
+from rollback_provider.core.component import Component, ConnectionResolver, Progress
+from rollback_provider.core.errors import ComponentError, LockedError
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.lock import owner_of
+from rollback_provider.core.model import (
+    Attribution,
+    Checkpoint,
+    ComponentPlan,
+    ComponentState,
+    Plan,
+    Policy,
+    utcnow,
+)
+from rollback_provider.core.registry import build, require_same_system, rollback_order
+from rollback_provider.core.repository import Repository, Store, make_id
+
+
+def generate(
+    store: Store,
+    snapshot_id: str,
+    connections: ConnectionResolver,
+    progress: Progress,
+    *,
+    actor: str,
+    policy: Policy | None = None,
+    checkpoint_id: str | None = None,
+    watch: Callable[[Component], None] = lambda _: None,
+) -> Plan:
+    """Plans the way back to a snapshot and seals the plan.
+
+    :param checkpoint_id: which checkpoint tells the migration's changes from later ones; the newest where not given. Where there is
+        none, every change since the snapshot is ambiguous and listed as such.
+
+    Raises NotFoundError, UnsupportedError, ConflictError, MigrationRunningError, LockedError.
+    """
+    started = time.monotonic()
+    repository = Repository(store)
+    snapshot = repository.snapshot(snapshot_id)
+    checkpoint = _checkpoint(repository, snapshot_id, checkpoint_id)
+    attribution = checkpoint.attribution if checkpoint else Attribution.UNKNOWN
+    told = checkpoint is not None and attribution is not Attribution.UNKNOWN
+    after = {state.spec.name: state for state in checkpoint.components} if checkpoint and told else {}
+    policy = policy or Policy()
+    ledger = LedgerWriter(store)
+    plans = tuple(
+        _plan(store, state, after.get(state.spec.name), connections, policy, ledger, progress, watch)
+        for state in snapshot.components
+    )
+    _refuse_repeated_steps(plans)
+    draft = Plan(
+        rollback_id="",
+        snapshot_id=snapshot_id,
+        checkpoint_id=checkpoint.id if checkpoint else None,
+        migration=snapshot.migration,
+        created=utcnow(),
+        actor=actor,
+        attribution=attribution,
+        policy=policy,
+        components=plans,
+        order=rollback_order(state.spec for state in snapshot.components),
+        ledger=ledger.seal(),
+        duration=timedelta(seconds=round(time.monotonic() - started, 3)),
+    )
+    rollback_id = make_id(f"rollback-{snapshot.migration}", draft.created, draft.to_json())
+    plan = draft.model_copy(update={"rollback_id": rollback_id})
+    repository.save_plan(plan)
+    return plan
+
+
+def _checkpoint(repository: Repository, snapshot_id: str, checkpoint_id: str | None) -> Checkpoint | None:
+    if checkpoint_id:
+        return repository.checkpoint(snapshot_id, checkpoint_id)
+    return next(reversed(repository.checkpoints(snapshot_id)), None)
+
+
+def _refuse_repeated_steps(plans: Iterable[ComponentPlan]) -> None:
+    """The journal knows steps by id: of two that share one, the second would be taken for done."""
+    counts = Counter(step.id for plan in plans for step in plan.steps)
+    if repeated := [step for step, count in counts.items() if count > 1]:
+        raise ComponentError(
+            f"Step ids are used twice: {', '.join(repeated)}", next_step="Report this to the author of the plug-in"
+        )
+
+
+def _plan(
+    store: Store,
+    before: ComponentState,
+    after: ComponentState | None,
+    connections: ConnectionResolver,
+    policy: Policy,
+    ledger: LedgerWriter,
+    progress: Progress,
+    watch: Callable[[Component], None],
+) -> ComponentPlan:
+    if owner := owner_of(store, before.identity):
+        raise LockedError(
+            f"Rollback {owner} has begun and is not finished",
+            component=before.spec.name,
+            state="The component is somewhere between migrated and rolled back",
+            next_step=f"Finish it: rollbackctl execute {owner}; or give it up: rollbackctl abandon {owner}",
+        )
+    component = build(before.spec, connections)
+    watch(component)
+    blobs = RecordingBlobs(store)
+    try:
+        require_same_system(component, before)
+        plan = component.plan(before, after, policy, blobs, ledger, progress)
+    finally:
+        component.close()
+    return plan.model_copy(update={"blobs": tuple(blobs.written)})

@@ -1,0 +1,70 @@
+"""Measures whether a rollback is complete, component by component, and keeps the result in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rollback_provider.core.component import Component, ConnectionResolver, Progress
+from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.journal import Journal
+from rollback_provider.core.ledger import read_ledger
+from rollback_provider.core.model import Check, CheckStatus, Json, Record, Verification, utcnow
+from rollback_provider.core.record import execution_ledger, make_record
+from rollback_provider.core.registry import build, require_same_system
+from rollback_provider.core.repository import Repository, Store
+
+
+def verify(
+    store: Store,
+    rollback_id: str,
+    connections: ConnectionResolver,
+    progress: Progress,
+    *,
+    actor: str,
+    watch: Callable[[Component], None] = lambda _: None,
+) -> Record:
+    """Runs every component's checks and returns the record; its status is ``verified`` only where all passed or warned.
+
+    Raises ConfigurationError where the rollback was not executed.
+    """
+    repository = Repository(store)
+    plan = repository.plan(rollback_id)
+    journal = Journal(store, rollback_id)
+    if not journal.executed:
+        raise ConfigurationError(
+            f"Rollback {rollback_id} has not been executed",
+            state="Nothing was verified",
+            next_step=f"Execute it first: rollbackctl execute {rollback_id}",
+        )
+    snapshot = repository.snapshot(plan.snapshot_id)
+    checkpoint = repository.checkpoint(plan.snapshot_id, plan.checkpoint_id) if plan.checkpoint_id else None
+    after = {state.spec.name: state for state in checkpoint.components} if checkpoint else {}
+    parts = {part.component: part for part in plan.components}
+    ledgers = (plan.ledger, execution_ledger(journal))
+
+    def entries(name: str) -> Iterable[Json]:
+        for ledger in ledgers:
+            yield from (entry for entry in read_ledger(ledger, store) if entry["component"] == name)
+
+    checks: list[Check] = []
+    for state in snapshot.components:
+        name = state.spec.name
+        component = build(state.spec, connections)
+        watch(component)
+        try:
+            require_same_system(component, state)
+            checks += component.verify(state, after.get(name), parts[name], entries(name), store, progress)
+        finally:
+            component.close()
+    result = Verification(status=overall(checks), finished=utcnow(), checks=tuple(checks))
+    journal.append("verified", actor=actor, data=result.to_json())
+    return make_record(store, plan, journal)
+
+
+def overall(checks: Iterable[Check]) -> CheckStatus:
+    """What checks add up to: the worst of them; unknown where there are none."""
+    found = {check.status for check in checks}
+    for status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED):
+        if status in found:
+            return status
+    return CheckStatus.UNKNOWN

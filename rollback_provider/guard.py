@@ -1,0 +1,186 @@
+"""Wraps a migration in a DAG so that it takes itself back when it fails, with a run state that says what happened."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from airflow.sdk import BaseOperator, TaskGroup, XComArg
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.hooks.rollback_store import DEFAULT_STORE
+from rollback_provider.operators.guarded import (
+    GuardedCheckpointOperator,
+    GuardedExecuteOperator,
+    GuardedGenerateOperator,
+    GuardedOutcomeOperator,
+    GuardedSnapshotOperator,
+    GuardedVerifyOperator,
+    Work,
+    refuse_used_snapshot,
+)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The tasks around a migration, to hang others before or after them.
+
+    :param migrate: the user's task or task group that migrates
+    :param verify: the user's task or task group that verifies the migration
+    """
+
+    snapshot: BaseOperator
+    migrate: Any
+    checkpoint: BaseOperator
+    verify: Any
+    outcome: BaseOperator
+
+
+def rollback_guard(
+    *,
+    migration: str,
+    components: Sequence[Mapping[str, Any]],
+    migrate: Any,
+    verify: Any,
+    store: str = DEFAULT_STORE,
+    quiet: bool = False,
+    conflicts: str = "keep",
+    ambiguous: str = "fail",
+    fill: Mapping[str, str] | None = None,
+    report_dir: str | None = None,
+    task_args: Mapping[str, Any] | None = None,
+) -> Guard:
+    """Puts a migration between a snapshot and a rollback that runs by itself if the migration fails. Call it inside a DAG.
+
+    ::
+
+        snapshot >> migrate >> checkpoint >> verify_migration >> rollback.generate >> rollback.execute >> rollback.verify >> outcome
+
+    The rollback tasks are teardowns of the snapshot. They run when `migrate` or `verify` fails, is killed, or when a person marks the run
+    in the middle; they skip themselves when the migration verified. The run succeeds only with the outcome MIGRATED. Otherwise it
+    fails, and ``outcome`` says in its log and in XCom (key ``outcome``) whether it is ROLLED_BACK, ROLLBACK_FAILED or NOT_STARTED.
+
+    :param migration: the migration's name, chosen by you
+    :param components: what is migrated, one mapping for each system: ``{"kind": "postgres", "name": "orders", "connection": "orders_db"}``
+    :param migrate: what migrates: a ``@task`` function (gets the id ``migrate``), an operator or a task group. A function with a
+        parameter ``snapshot_id`` is given it; ``RollbackStoreHook().migration(snapshot_id, "orders")`` then makes attribution exact.
+    :param verify: what fails unless the migration is good; like `migrate`, with the id ``verify_migration``
+    :param store: id of a ``rollback_store`` connection, or a URL
+    :param quiet: you vouch that nobody but the migration writes between snapshot and checkpoint. Without it, and without an exact
+        checkpoint sealed by the migrate task, no change can be attributed, and `ambiguous` decides.
+    :param conflicts: what the rollback does with a value that both the migration and an application changed: ``keep`` the application's,
+        ``restore``, ``fail``
+    :param ambiguous: what it does with changes that nothing attributes: ``fail`` (nobody is there to decide), ``restore``, ``keep``
+    :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param report_dir: where the report files go; ``[rollback] report_dir`` of Airflow's configuration where not given
+    :param task_args: arguments for the guard's own tasks: ``{"retries": 5, "pool": "migrations"}``. The rollback tasks have two retries
+        and no ``execution_timeout`` unless it says otherwise.
+
+    Raises ConfigurationError for a DAG with ``dagrun_timeout``, which would skip the rollback, and for a `migrate` or `verify` that is
+    no task.
+    """
+    own = dict(task_args or {})
+    work = Work()
+    snapshot = GuardedSnapshotOperator(
+        task_id="snapshot",
+        migration=migration,
+        components=[dict(each) for each in components],
+        store=store,
+        work=work,
+        **own,
+    )
+    snapshot.is_setup = True
+    _refuse_run_timeout(snapshot)
+    before = snapshot.output
+    migrating = _node(migrate, "migrate", "migrate", before)
+    for task in _tasks(migrating):
+        _before_each_try(task, partial(refuse_used_snapshot, snapshot))
+    checkpoint = GuardedCheckpointOperator(task_id="checkpoint", snapshot_id=before, quiet=quiet, store=store, **own)
+    verifying = _node(verify, "verify", "verify_migration", before)
+    work.watch(
+        migrate=[task.task_id for task in _tasks(migrating)],
+        required=[*_leaf_ids(migrating), checkpoint.task_id, *_leaf_ids(verifying)],
+    )
+    # A retry resumes; a limit in the DAG's default_args is meant for the migration, and would cut the rollback in half.
+    patient: dict[str, Any] = {
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "execution_timeout": None,
+        "store": store,
+    } | own
+    with TaskGroup("rollback"):
+        generate = GuardedGenerateOperator(
+            task_id="generate",
+            snapshot_id=before,
+            conflicts=conflicts,
+            ambiguous=ambiguous,
+            fill=fill,
+            work=work,
+            quiet=quiet,
+            **patient,
+        ).as_teardown(setups=snapshot)
+        execute = GuardedExecuteOperator(task_id="execute", rollback_id=generate.output, **patient).as_teardown(
+            setups=snapshot
+        )
+        verified = GuardedVerifyOperator(task_id="verify", rollback_id=execute.output, **patient).as_teardown(
+            setups=snapshot
+        )
+    outcome = GuardedOutcomeOperator(
+        task_id="outcome", rollback_id=generate.output, report_dir=report_dir, work=work, **patient
+    ).as_teardown(setups=snapshot, on_failure_fail_dagrun=True)
+    snapshot >> migrating >> checkpoint >> verifying >> generate >> execute >> verified >> outcome
+    return Guard(snapshot, migrating, checkpoint, verifying, outcome)
+
+
+def _refuse_run_timeout(task: BaseOperator) -> None:
+    if task.dag.dagrun_timeout is not None:
+        raise ConfigurationError(
+            f"DAG {task.dag_id} has a dagrun_timeout: when it strikes, Airflow skips the rollback",
+            state="The DAG was not loaded",
+            next_step="Take it off the DAG, and give the migrate task an execution_timeout instead",
+        )
+
+
+def _node(work: Any, name: str, task_id: str, snapshot_id: Any) -> Any:
+    """The operator or task group that `work` stands for; a decorated function is called here, and given what it asks for."""
+    if getattr(work, "_airflow_is_task_decorator", False):
+        wanted = inspect.signature(work.function).parameters
+        given = {"snapshot_id": snapshot_id} if "snapshot_id" in wanted else {}
+        return work.override(task_id=task_id)(**given).operator
+    if isinstance(work, XComArg):
+        return next(operator for operator, _ in work.iter_references())
+    if isinstance(work, TaskGroup) or hasattr(work, "task_id"):
+        return work
+    raise ConfigurationError(
+        f"`{name}` is no task but {type(work).__name__}",
+        state="The DAG was not loaded",
+        next_step="Pass a function decorated with @task, an operator, or a TaskGroup",
+    )
+
+
+def _before_each_try(task: Any, check: Callable[[Any], None]) -> None:
+    """Has Airflow run `check` before the task, and before what its author wanted to run there."""
+    wanted = task.partial_kwargs.get("pre_execute") if isinstance(task, MappedOperator) else task._pre_execute_hook  # noqa: SLF001
+
+    def run(context: Any) -> None:
+        check(context)
+        if wanted:
+            wanted(context)
+
+    if isinstance(task, MappedOperator):
+        task.partial_kwargs["pre_execute"] = run
+    else:
+        task._pre_execute_hook = run  # noqa: SLF001  Airflow takes it only when the task is made, and this one was made elsewhere
+
+
+def _tasks(node: Any) -> Collection[Any]:
+    return list(node.iter_tasks()) if isinstance(node, TaskGroup) else [node]
+
+
+def _leaf_ids(node: Any) -> Collection[str]:
+    return [task.task_id for task in node.get_leaves()] if isinstance(node, TaskGroup) else [node.task_id]

@@ -1,0 +1,46 @@
+"""Executes a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rollback_provider.core.executor import execute
+from rollback_provider.hooks.connections import airflow_connections
+from rollback_provider.hooks.identity import task_actor
+from rollback_provider.operators.base import RollbackOperator
+
+
+class RollbackExecuteOperator(RollbackOperator):
+    """Runs what is left of a rollback's plan; XCom gets the rollback's id.
+
+    Killed or failed at any point, the next try continues where this one stopped. A plan that no longer fits the system is refused.
+
+    :param rollback_id: the rollback, as generated
+    :param approved_by: who approved the plan, for the journal
+    :param store: id of a ``rollback_store`` connection, or a URL
+    """
+
+    template_fields: Sequence[str] = (*RollbackOperator.template_fields, "rollback_id", "approved_by")
+
+    def __init__(self, *, rollback_id: str, approved_by: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rollback_id = rollback_id
+        self.approved_by = approved_by
+
+    def run_in(self, context: Any) -> str:
+        """Executes; returns the rollback's id."""
+        from rollback_provider.operators.text import execution_text
+
+        approval = f", approved by {self.approved_by}" if self.approved_by else ""
+        record = execute(
+            self.open_store(),
+            self.rollback_id,
+            airflow_connections,
+            self.progress,
+            actor=task_actor(context) + approval,
+            watch=self.watch,
+        )
+        for line in execution_text(record):
+            self.log.info("%s", line)
+        return record.rollback_id

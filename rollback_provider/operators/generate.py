@@ -1,0 +1,113 @@
+"""Plans a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.lock import owner_of
+from rollback_provider.core.model import Policy, Snapshot
+from rollback_provider.core.planner import generate
+from rollback_provider.core.record import load_record
+from rollback_provider.core.repository import Repository, Store
+from rollback_provider.hooks.connections import airflow_connections
+from rollback_provider.hooks.identity import task_actor
+from rollback_provider.operators.base import RollbackOperator
+from rollback_provider.operators.lookup import find_snapshot
+
+
+class RollbackGenerateOperator(RollbackOperator):
+    """Plans the way back to a snapshot, writes plan and ledger to the log and changes nothing; XCom gets the rollback's id.
+
+    Where a rollback of this snapshot has begun and is not finished, no new one is made: its id is returned, and executing it
+    continues where it stopped.
+
+    :param snapshot_id: where to go back to
+    :param migration: in its place: the newest snapshot of this migration
+    :param conflicts: a value that both the migration and, later, an application changed: ``keep`` the application's, ``restore`` the
+        snapshot's, or ``fail``
+    :param ambiguous: a change that nothing attributes: ``restore`` the snapshot's state, ``keep`` the change, or ``fail``
+    :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param checkpoint_id: which checkpoint to use; the newest of the snapshot where not given
+    :param store: id of a ``rollback_store`` connection, or a URL
+    """
+
+    template_fields: Sequence[str] = (
+        *RollbackOperator.template_fields,
+        "snapshot_id",
+        "migration",
+        "conflicts",
+        "ambiguous",
+        "fill",
+        "checkpoint_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        snapshot_id: str | None = None,
+        migration: str | None = None,
+        conflicts: str = "keep",
+        ambiguous: str = "restore",
+        fill: Mapping[str, str] | None = None,
+        checkpoint_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_id = snapshot_id
+        self.migration = migration
+        self.conflicts = conflicts
+        self.ambiguous = ambiguous
+        self.fill = fill
+        self.checkpoint_id = checkpoint_id
+
+    def run_in(self, context: Any) -> str:
+        """Plans, or finds the rollback to go on with; returns its id."""
+        from rollback_provider.operators.text import plan_text
+
+        store = self.open_store()
+        snapshot = find_snapshot(Repository(store), self.snapshot_id, self.migration)
+        rollback_id = unfinished_rollback(store, snapshot)
+        if rollback_id:
+            self.log.warning(
+                "Rollback %s has begun and is not finished: it goes on as it was planned, with its own policy",
+                rollback_id,
+            )
+        else:
+            rollback_id = generate(
+                store,
+                snapshot.id,
+                airflow_connections,
+                self.progress,
+                actor=task_actor(context),
+                policy=self.policy,
+                checkpoint_id=self.checkpoint_id or None,
+                watch=self.watch,
+            ).rollback_id
+        for line in plan_text(load_record(store, rollback_id)):
+            self.log.info("%s", line)
+        return rollback_id
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that was asked for. Raises ConfigurationError."""
+        try:
+            return Policy.model_validate(
+                {"conflicts": self.conflicts, "ambiguous": self.ambiguous, "fill": self.fill or {}}
+            )
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ConfigurationError(f"The policy makes no sense: {problems}") from error
+
+
+def unfinished_rollback(store: Store, snapshot: Snapshot) -> str | None:
+    """Id of the rollback to this snapshot that has begun and is not finished, if there is one."""
+    repository = Repository(store)
+    for state in snapshot.components:
+        owner = owner_of(store, state.identity)
+        if owner and repository.plan(owner).snapshot_id == snapshot.id:
+            return owner
+    return None

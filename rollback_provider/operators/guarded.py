@@ -1,0 +1,263 @@
+"""The tasks that :func:`rollback_provider.guard.rollback_guard` puts around a migration.
+
+The rollback tasks are teardowns: Airflow runs them whatever happened before, after a person has marked the run, and again when somebody
+clears a part of it. So each of them looks at the states of the run's other tasks before it does anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from enum import StrEnum
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.model import Record, Snapshot
+from rollback_provider.core.record import load_record
+from rollback_provider.core.repository import Repository, Store
+from rollback_provider.hooks.identity import run_label
+from rollback_provider.hooks.rollback_store import RollbackStoreHook
+from rollback_provider.operators.base import final_errors
+from rollback_provider.operators.checkpoint import RollbackCheckpointOperator, take_quiet_checkpoint
+from rollback_provider.operators.execute import RollbackExecuteOperator
+from rollback_provider.operators.generate import RollbackGenerateOperator
+from rollback_provider.operators.lookup import snapshots_of, used_by
+from rollback_provider.operators.report import RollbackReportOperator
+from rollback_provider.operators.snapshot import RollbackSnapshotOperator
+from rollback_provider.operators.verify import RollbackVerifyOperator
+
+WAITING = {None, "queued", "scheduled"}
+"""States of a task that is still going to run."""
+NEVER_RAN = {"removed", "upstream_failed"}
+"""States that prove that a task has not run. Skipped proves nothing: marking a run skips a task that waits for its next try, too."""
+
+
+class Outcome(StrEnum):
+    """How a guarded migration ended; the value that the task ``outcome`` pushes to XCom under the key ``outcome``."""
+
+    MIGRATED = "MIGRATED"
+    """The migration is done and verified."""
+    ROLLED_BACK = "ROLLED_BACK"
+    """The migration failed, and the systems were measured to be back."""
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+    """The migration failed, and the systems are not proven to be back: somebody has to look."""
+    NOT_STARTED = "NOT_STARTED"
+    """The migration never began; nothing was changed."""
+
+
+class Work:
+    """The user's own tasks inside the guard, as a run has left them. Their ids are known only when the DAG is wired."""
+
+    migrate: tuple[str, ...] = ()
+    """Ids of the tasks that migrate."""
+    required: tuple[str, ...] = ()
+    """Ids of the tasks that must all have succeeded for the migration to count as verified."""
+
+    def watch(self, *, migrate: Collection[str], required: Collection[str]) -> None:
+        """Sets the ids."""
+        self.migrate, self.required = tuple(migrate), tuple(required)
+
+    def verified(self, context: Any) -> bool:
+        """Whether every required task has succeeded."""
+        states = _states(context, self.required)
+        return all(_of(states, task_id) == {"success"} for task_id in self.required)
+
+    def never_ran(self, context: Any) -> bool:
+        """Whether the migration certainly has not run."""
+        states = set(_states(context, self.migrate).values())
+        return bool(states) and states <= NEVER_RAN
+
+    def migration_waits(self, context: Any) -> bool:
+        """Whether the migration is still going to run."""
+        return bool(set(_states(context, self.migrate).values()) & WAITING)
+
+    def verification_waits(self, context: Any) -> bool:
+        """Whether something on which the verdict rests is still going to run."""
+        return bool(set(_states(context, self.required).values()) & WAITING)
+
+    def causes(self, context: Any) -> str:
+        """What became of the tasks that did not succeed, for people."""
+        wanted = (*self.migrate, *self.required)
+        wrong = {task_id: state for task_id, state in _states(context, wanted).items() if state != "success"}
+        first = {task_id: state for task_id, state in wrong.items() if state == "failed"} or wrong
+        return ", ".join(
+            f"{task_id}: {str(state or 'not run').replace('_', ' ')}" for task_id, state in sorted(first.items())
+        )
+
+
+class GuardedSnapshotOperator(RollbackSnapshotOperator):
+    """Takes the snapshot, unless the migration of this run has begun already: then the state before it is kept.
+
+    Clearing a task behind the migration clears the snapshot with it, because it is their setup; a new one would hold the migrated state.
+    """
+
+    def __init__(self, *, work: Work, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.work = work
+
+    def run_in(self, context: Any) -> str:
+        """Takes the snapshot, or finds the one this run took before; returns its id."""
+        if self.work.migration_waits(context) or self.work.never_ran(context):
+            return super().run_in(context)
+        store = self.open_store()
+        earlier = self._earlier(store, context)
+        rollback_id = used_by(Repository(store), earlier)
+        if rollback_id and self.work.verification_waits(context):
+            raise ConfigurationError(
+                f"The migration of this run was taken back by rollback {rollback_id}",
+                state="The systems are as that rollback left them",
+                next_step=f"To migrate again, clear {', '.join(self.work.migrate)} with what is downstream, or start a new run",
+            )
+        self.log.warning(
+            "The migration of this run has begun: its snapshot %s is kept, no new one is taken", earlier.id
+        )
+        return earlier.id
+
+    def _earlier(self, store: Store, context: Any) -> Snapshot:
+        mine = f"{run_label(context)}/"
+        for snapshot in snapshots_of(Repository(store), self.migration):
+            if snapshot.actor.startswith(mine):
+                return snapshot
+        raise ConfigurationError(
+            f"The migration of this run has begun, and its snapshot is not in {store.url}",
+            state="No new snapshot was taken: it would hold the migrated state",
+            next_step="Put the snapshot back into the store, or roll back by hand",
+        )
+
+
+class GuardedCheckpointOperator(RollbackCheckpointOperator):
+    """Keeps the exact checkpoint of the migrate task; without one, takes a checkpoint only where the DAG's author vouches for quiet."""
+
+    def __init__(self, *, quiet: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.quiet = quiet
+
+    def run_in(self, context: Any) -> str | None:
+        """Keeps or takes the checkpoint; returns its id, or None where nobody knows which writes are the migration's."""
+        store = self.open_store()
+        exact = self.keep_exact(store)
+        if exact or self.quiet:
+            return exact or take_quiet_checkpoint(self, store, self.snapshot_id, context)
+        self.log.warning(
+            "There is no checkpoint: the migrate task has sealed none, and quiet=True does not vouch that only the migration writes. "
+            "A rollback of this run stops where data has changed since the snapshot; a person can then start one with a policy"
+        )
+        return None
+
+
+class GuardedGenerateOperator(RollbackGenerateOperator):
+    """Plans the rollback, unless the migration verified or never began."""
+
+    def __init__(self, *, work: Work, quiet: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.work = work
+        self.quiet = quiet
+
+    def run_in(self, context: Any) -> str:
+        """Plans; returns the rollback's id."""
+        if self.work.verified(context):
+            raise AirflowSkipException("The migration verified: there is nothing to roll back")
+        if self.work.never_ran(context):
+            raise AirflowSkipException("The migration never began: there is nothing to roll back")
+        self.log.warning("Rolling back, because of %s", self.work.causes(context))
+        store = self.open_store()
+        if self.quiet and not Repository(store).checkpoints(str(self.snapshot_id)):
+            self.log.info("The migration ended before its checkpoint, which is taken now")
+            take_quiet_checkpoint(self, store, str(self.snapshot_id), context)
+        return super().run_in(context)
+
+
+class GuardedExecuteOperator(RollbackExecuteOperator):
+    """Executes the rollback, if one was planned."""
+
+    def run_in(self, context: Any) -> str:
+        """Executes; returns the rollback's id."""
+        if not self.rollback_id:
+            raise AirflowSkipException("No rollback was planned: there is nothing to execute")
+        return super().run_in(context)
+
+
+class GuardedVerifyOperator(RollbackVerifyOperator):
+    """Verifies the rollback, if it was executed."""
+
+    def run_in(self, context: Any) -> str:
+        """Verifies; returns the rollback's id."""
+        if not self.rollback_id:
+            raise AirflowSkipException("No rollback was executed: there is nothing to verify")
+        return super().run_in(context)
+
+
+class GuardedOutcomeOperator(RollbackReportOperator):
+    """Says how a guarded migration ended, writes the report, and fails unless the outcome is MIGRATED.
+
+    :param rollback_id: the rollback that was planned, if one was
+    :param report_dir: where the report files go; ``[rollback] report_dir`` of Airflow's configuration where not given
+    """
+
+    def __init__(self, *, work: Work, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.work = work
+
+    def run_in(self, context: Any) -> str:
+        """Returns MIGRATED; otherwise pushes the outcome and raises AirflowFailException."""
+        record = load_record(self.open_store(), self.rollback_id) if self.rollback_id else None
+        outcome, why = self._judge(context, record)
+        context["ti"].xcom_push(key="outcome", value=outcome.value)
+        report = self.write(record, self.report_dir) if record else None
+        text = f"{outcome}: {why}" + (f" The report: {report}" if report else "")
+        if outcome is not Outcome.MIGRATED:
+            raise AirflowFailException(text)
+        self.log.info("%s", text)
+        return outcome.value
+
+    def _judge(self, context: Any, record: Record | None) -> tuple[Outcome, str]:
+        if self.work.verified(context):
+            return Outcome.MIGRATED, "the migration is done and verified."
+        if self.work.never_ran(context):
+            return Outcome.NOT_STARTED, "the migration never began. Nothing was changed."
+        cause = f"The migration failed ({self.work.causes(context)})"
+        if record is None:
+            return (
+                Outcome.ROLLBACK_FAILED,
+                f"{cause}, and no rollback could be planned: see rollback.generate, then clear it.",
+            )
+        if record.execution.status != "verified":
+            failed = (
+                record.execution.error or "see the failed rollback task, then clear it: it continues where it stopped."
+            )
+            return Outcome.ROLLBACK_FAILED, f"{cause}, and rollback {record.rollback_id} is not verified: {failed}"
+        checks = len(record.execution.verification.checks)
+        return Outcome.ROLLED_BACK, f"{cause}. Rollback {record.rollback_id} is verified by {checks} checks."
+
+
+def refuse_used_snapshot(snapshot_task: RollbackSnapshotOperator, context: Any) -> None:
+    """Runs before each task that migrates: a snapshot is good for one try, because later writes of applications are not in it.
+
+    Raises AirflowFailException where the snapshot of this run has been rolled back to.
+    """
+    repository = Repository(RollbackStoreHook(context["task"].render_template(snapshot_task.store, context)).get_conn())
+    snapshot_id = context["ti"].xcom_pull(task_ids=snapshot_task.task_id)
+    with final_errors():
+        if rollback_id := used_by(repository, repository.snapshot(str(snapshot_id))):
+            raise ConfigurationError(
+                f"Snapshot {snapshot_id} was rolled back to by {rollback_id}; the migration needs a new one",
+                state="The migration did not run again; the systems are as that rollback left them",
+                next_step=f"Clear {snapshot_task.task_id} with all that is downstream, or start a new run",
+            )
+
+
+def _states(context: Any, task_ids: Collection[str]) -> dict[str, str | None]:
+    """States of these tasks in this run; a mapped task has one for each index: ``task_id_0``, ``task_id_1``."""
+    ti = context["ti"]
+    found: dict[str, str | None] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    return {name: state for name, state in found.items() if any(_is(name, task_id) for task_id in task_ids)}
+
+
+def _of(states: dict[str, str | None], task_id: str) -> set[str | None]:
+    return {state for name, state in states.items() if _is(name, task_id)}
+
+
+def _is(name: str, task_id: str) -> bool:
+    return name == task_id or bool(re.fullmatch(rf"{re.escape(task_id)}_\d+", name))

@@ -1,0 +1,54 @@
+"""A guarded migration of a memory system. Environment variables say what goes wrong, so that a second try can go another way."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from rollback_provider.guard import rollback_guard
+
+with DAG("guarded", schedule=None, params={"system": "", "store": "", "kind": "memory"}):
+
+    @task
+    def prepare() -> None:
+        """Fails before the migration begins, when told to."""
+        if os.environ.get("PREPARE") == "fail":
+            raise RuntimeError("not prepared")
+
+    @task
+    def migrate(snapshot_id: str, params: dict[str, Any] | None = None) -> None:
+        """Changes one scope and removes another; dies in between when told to."""
+        from tests.airflow.scenario import migrate_shop
+
+        migrate_shop(params or {}, snapshot_id, os.environ.get("MIGRATE", ""))
+
+    @task
+    def check() -> None:
+        """Fails when told to."""
+        if os.environ.get("CHECK") == "fail":
+            raise ValueError("order 1 costs nothing")
+
+    guard = rollback_guard(
+        migration="shop",
+        components=[{"kind": "{{ params.kind }}", "name": "shop", "system": "{{ params.system }}"}],
+        store="{{ params.store }}",
+        quiet=True,
+        migrate=migrate,
+        verify=check,
+        task_args={"retries": 0, "retry_delay": timedelta()},
+    )
+    prepare() >> guard.migrate
+
+
+with DAG("unvouched", schedule=None, params={"system": "", "store": ""}):
+    rollback_guard(
+        migration="shop",
+        components=[{"kind": "memory", "name": "shop", "system": "{{ params.system }}"}],
+        store="{{ params.store }}",
+        migrate=migrate,
+        verify=check,
+        task_args={"retries": 0},
+    )

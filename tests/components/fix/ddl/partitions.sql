@@ -1,0 +1,116 @@
+-- Partitioned tables.
+
+## partition added
+:partitioned
+=>
+create table p3 partition of p for values from ('2027-01-01') to ('2028-01-01');
+
+## partition dropped
+:partitioned
+=>
+drop table p1 cascade;
+
+## partition detached
+:partitioned
+=>
+alter table p detach partition p1;
+
+## partition attached
+:partitioned
+create table p3 (like p including all);
+=>
+alter table p attach partition p3 for values from ('2027-01-01') to ('2028-01-01');
+
+## partitioned table dropped
+:partitioned
+=>
+drop table p cascade;
+
+## partition bounds changed
+:partitioned
+=>
+alter table p detach partition p2;
+alter table p attach partition p2 for values from ('2026-01-01') to ('2026-07-01');
+
+## partitioned column renamed
+:partitioned
+=>
+alter table p rename note to remark;
+alter table p rename to q;
+
+## partitioned column dropped
+:partitioned
+=>
+alter table p drop note;
+
+## partitioned column added
+:partitioned
+=>
+alter table p add extra int not null default 1;
+
+## partitioned column converted
+:partitioned
+=>
+alter table p alter note type varchar(99);
+
+## partitioned index dropped
+:partitioned
+=>
+drop index p_note;
+
+## partitioned index added
+:partitioned
+=>
+create index p_id on p (id);
+
+## partitioned unique
+:partitioned
+=>
+alter table p add unique (day, id);
+
+## partitioned primary key dropped
+:partitioned
+=>
+alter table r drop constraint r_p_id_p_day_fkey;
+alter table p drop constraint p_pkey;
+
+## partitioned check dropped
+:partitioned
+=>
+alter table p drop constraint positive;
+
+## partitioned check added
+:partitioned
+=>
+alter table p add constraint small check (id < 9);
+
+## foreign key of a partitioned table
+create table c (id int primary key);
+create table p (id int, c int references c) partition by list (id);
+create table p1 partition of p for values in (1);
+=>
+alter table p drop constraint p_c_fkey;
+
+## trigger of a partitioned table
+:partitioned
+:trigger
+create trigger tr after insert on p for each row execute function f();
+=>
+drop trigger tr on p;
+
+## nested partitions dropped
+create table p (a int, b int) partition by list (a);
+create table p1 partition of p for values in (1) partition by hash (b);
+create table p1a partition of p1 for values with (modulus 2, remainder 0);
+create table p1b partition of p1 for values with (modulus 2, remainder 1);
+create index on p (b);
+=>
+drop table p1;
+
+## partitioned table made anew
+create table t (a int primary key, b text);
+=>
+alter table t rename to t_old;
+create table t (a int, b text, primary key (a)) partition by hash (a);
+create table t1 partition of t for values with (modulus 1, remainder 0);
+drop table t_old;

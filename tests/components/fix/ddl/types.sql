@@ -1,0 +1,227 @@
+-- Columns that get another type, and types themselves.
+
+## integer to bigint
+create table t (a int primary key, b int default 5);
+=>
+alter table t alter a type bigint, alter b type bigint;
+
+## key of a foreign key to bigint
+:shop
+=>
+drop view order_totals;
+alter table customers alter id type bigint;
+alter table orders alter customer_id type bigint;
+
+## serial to bigint with its sequence
+create table t (a serial primary key);
+=>
+alter table t alter a type bigint;
+alter sequence t_a_seq as bigint;
+
+## varchar to text
+:shop
+=>
+alter table customers alter name type text;
+
+## varchar widened under a view
+create table t (a varchar(10));
+insert into t values ('x');
+create view v as select a from t;
+=>
+drop view v;
+alter table t alter a type varchar(20);
+create view v as select a from t;
+
+## varchar widened
+create table t (a varchar(10) check (a <> 'x'));
+create index t_a on t (a varchar_pattern_ops) where a <> 'y';
+=>
+alter table t alter a type varchar(200);
+
+## text to integer
+create table t (a text default '1');
+insert into t values ('12');
+=>
+alter table t alter a drop default;
+alter table t alter a type integer using a::integer;
+
+## numeric narrowed
+:shop
+=>
+drop view order_totals;
+alter table orders alter total type numeric(10,2);
+
+## check on a converted column
+create table t (a int default 3 check (a > 0), b int, unique (a, b));
+=>
+alter table t alter a type numeric(20);
+
+## boolean to integer
+create table t (a boolean default false);
+insert into t values (true), (null);
+=>
+alter table t alter a drop default;
+alter table t alter a type int using a::int;
+alter table t alter a set default 0;
+
+## timestamp to timestamptz
+create table t (a timestamp default now());
+insert into t default values;
+=>
+alter table t alter a type timestamptz;
+
+## json to jsonb
+create table t (a json);
+insert into t values ('{}');
+=>
+alter table t alter a type jsonb;
+
+## integer array
+create table t (a int[] default '{1}');
+insert into t default values;
+=>
+alter table t alter a type bigint[];
+
+## converted under index, trigger, policy, statistics
+create table t (a int, b int);
+create index t_a on t (a) where a > 5;
+create statistics s on a, b from t;
+:trigger
+create trigger tr before update of a on t for each row when (new.a > 1) execute function f();
+alter table t disable trigger tr;
+create policy p on t using (a > 1);
+create view v as select a from t;
+create materialized view m as select a, b from t;
+create index m_a on m (a);
+=>
+drop view v;
+drop materialized view m;
+drop trigger tr on t;
+drop policy p on t;
+alter table t alter a type bigint;
+create view v as select a from t;
+create policy p on t using (a > 1);
+
+## converted and renamed
+create table t (a int check (a > 0) unique, b text);
+=>
+alter table t alter a type bigint;
+alter table t rename a to c;
+alter table t rename to u;
+
+## enum from text
+create table t (a text default 'x');
+insert into t values ('x');
+=>
+create type e as enum ('x', 'y');
+alter table t alter a drop default;
+alter table t alter a type e using a::e;
+alter table t alter a set default 'y';
+
+## enum to text
+create type e as enum ('x', 'y');
+create table t (a e default 'x', b e[]);
+=>
+alter table t alter a drop default;
+alter table t alter a type text, alter b type text[];
+drop type e;
+
+## enum label added
+create type e as enum ('x', 'y');
+create table t (a e default 'x' not null, b e[] default '{x}');
+create index t_a on t (a);
+insert into t values ('x'), ('y');
+=>
+alter type e add value 'z';
+
+## enum label added, type used in function and view
+create type e as enum ('x', 'y');
+create table t (a e);
+create view v as select a from t where a = 'x';
+create function f(e) returns e language sql as 'select $1';
+=>
+alter type e add value 'w' before 'x';
+
+## enum label renamed
+create type e as enum ('x', 'y');
+create table t (a e);
+=>
+alter type e rename value 'x' to 'z';
+
+## enum labels swapped
+create type e as enum ('x', 'y');
+create table t (a e);
+=>
+alter type e rename value 'x' to 't';
+alter type e rename value 'y' to 'x';
+alter type e rename value 't' to 'y';
+
+## enum swapped as Alembic does
+create type e as enum ('x', 'y');
+create table t (a e default 'x');
+insert into t values ('y');
+=>
+alter type e rename to e_old;
+create type e as enum ('x', 'y', 'z');
+alter table t alter a drop default;
+alter table t alter a type e using a::text::e;
+alter table t alter a set default 'x';
+drop type e_old;
+
+## enum renamed
+create type e as enum ('x');
+create table t (a e default 'x');
+=>
+alter type e rename to f;
+
+## enum dropped
+create type e as enum ('x', 'it''s');
+comment on type e is 'E';
+=>
+drop type e;
+
+## domain changed
+create domain d as int default 3 not null check (value > 0);
+create table t (a d);
+=>
+alter domain d drop constraint d_check;
+alter domain d drop default;
+alter domain d drop not null;
+alter domain d add constraint small check (value < 9);
+
+## domain dropped
+create domain d as varchar(9) collate "C" constraint c check (value <> 'x') constraint n not null;
+create table t (a d, b d[]);
+=>
+alter table t drop a, drop b;
+drop domain d;
+
+## domain renamed and moved
+create domain d as int;
+create table t (a d);
+=>
+create schema s;
+alter domain d set schema s;
+alter domain s.d rename to e;
+
+## composite type changed
+create type c as (x int, y text);
+create function f(c) returns int language sql as 'select ($1).x';
+create table t (a c);
+=>
+drop table t;
+alter type c add attribute z int;
+
+## composite type dropped
+create type c as (x int, "Y z" text collate "C");
+create table t (a c);
+=>
+drop table t;
+drop type c;
+
+## range type dropped
+create type r as range (subtype = float8, subtype_diff = float8mi);
+create table t (a r);
+=>
+drop table t;
+drop type r;

@@ -1,0 +1,14 @@
+"""Fixtures live in small files of their own, one part each."""
+
+pytest_plugins = [
+    "tests.fix_airflow",
+    "tests.fix_ctl",
+    "tests.fix_memory",
+    "tests.fix_no_skips",
+    "tests.fix_postgres",
+    "tests.fix_progress",
+    "tests.fix_server",
+    "tests.fix_setting",
+    "tests.fix_records",
+    "tests.fix_store",
+]

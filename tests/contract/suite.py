@@ -1,0 +1,348 @@
+"""The contract of every component, as tests: subclass :class:`ContractSuite` and give it a fixture ``make_harness``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from rollback_provider.core.capturer import take_checkpoint, take_snapshot
+from rollback_provider.core.component import Component
+from rollback_provider.core.errors import (
+    ComponentUnavailableError,
+    ConflictError,
+    DriftError,
+    PermissionDeniedError,
+    RollbackError,
+)
+from rollback_provider.core.executor import execute
+from rollback_provider.core.journal import Journal
+from rollback_provider.core.model import Action, CheckStatus, ComponentSpec, Plan, Policy, Record, Snapshot
+from rollback_provider.core.planner import generate
+from rollback_provider.core.record import load_record
+from rollback_provider.core.registry import build
+from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.verifier import verify
+from tests.contract.faults import Fuse, FusedProgress, FusedStore, KeptNotes, KilledError
+from tests.contract.harness import Harness
+
+ACTOR = "contract"
+
+
+class Scenario:
+    """One system, one store, and the five steps."""
+
+    def __init__(self, harness: Harness, store: Store) -> None:
+        self.harness = harness
+        self.store = store
+        self.progress = FusedProgress(Fuse())
+
+    def snapshot(self) -> Snapshot:
+        """Takes a snapshot."""
+        return take_snapshot(
+            self.store, "contract", [self.harness.spec], self.harness.resolve, self.progress, actor=ACTOR
+        )
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Takes a checkpoint."""
+        take_checkpoint(self.store, snapshot.id, self.harness.resolve, self.progress, actor=ACTOR)
+
+    def generate(self, snapshot: Snapshot, policy: Policy | None = None) -> Plan:
+        """Makes a plan."""
+        return generate(self.store, snapshot.id, self.harness.resolve, self.progress, actor=ACTOR, policy=policy)
+
+    def execute(
+        self, plan: Plan, fuse: Fuse | None = None, watch: Callable[[Component], None] = lambda _: None
+    ) -> Record:
+        """Executes it, with a worker that the fuse may kill."""
+        fuse = fuse or Fuse()
+        return execute(
+            FusedStore(self.store, fuse),
+            plan.rollback_id,
+            self.harness.resolve,
+            FusedProgress(fuse),
+            actor=ACTOR,
+            watch=watch,
+        )
+
+    def verify(self, plan: Plan) -> Record:
+        """Verifies it."""
+        return verify(self.store, plan.rollback_id, self.harness.resolve, self.progress, actor=ACTOR)
+
+    def migrated(self, *, write: bool = True) -> tuple[Snapshot, Plan]:
+        """Snapshot, migration, checkpoint, application, plan."""
+        snapshot = self.snapshot()
+        self.harness.migrate()
+        self.checkpoint(snapshot)
+        if write:
+            self.harness.application_write()
+        return snapshot, self.generate(snapshot)
+
+    def assert_back(self, plan: Plan, expected: object) -> None:
+        """The system is as expected, measured by the test and by the component, and there is nothing left to do."""
+        assert self.harness.state() == expected
+        record = self.verify(plan)
+        assert record.execution.status == "verified", record.execution.verification
+        assert record.execution.verification.checks
+        assert not self.generate(Repository(self.store).snapshot(plan.snapshot_id)).steps
+
+
+class ContractSuite:
+    """Each test is a promise of :class:`rollback_provider.core.component.Component`."""
+
+    @pytest.fixture
+    def make_harness(self) -> Callable[[], Harness]:
+        """Makes systems that are alike."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def scenario(self, make_harness: Callable[[], Harness], memory_store: Store) -> Scenario:
+        """A system to migrate and to roll back."""
+        return Scenario(make_harness(), memory_store)
+
+    @pytest.fixture
+    def written(self, make_harness: Callable[[], Harness]) -> object:
+        """The state that a rollback must lead to: never migrated, but written by the application."""
+        never_migrated = make_harness()
+        never_migrated.application_write()
+        return never_migrated.state()
+
+    def test_a_migration_is_taken_back(self, scenario: Scenario) -> None:
+        """Without a checkpoint, everything since the snapshot goes."""
+        before = scenario.harness.state()
+        snapshot = scenario.snapshot()
+        scenario.harness.migrate()
+        assert scenario.harness.state() != before
+        plan = scenario.generate(snapshot)
+        assert scenario.execute(plan).execution.status == "executed"
+        scenario.assert_back(plan, before)
+
+    def test_what_applications_wrote_after_the_migration_stays(self, scenario: Scenario, written: object) -> None:
+        """With a checkpoint, only the migration goes."""
+        _, plan = scenario.migrated()
+        scenario.execute(plan)
+        scenario.assert_back(plan, written)
+
+    def test_what_applications_write_after_the_plan_stays(self, scenario: Scenario, written: object) -> None:
+        """Approval takes time, and applications do not wait."""
+        _, plan = scenario.migrated(write=False)
+        scenario.harness.application_write()
+        scenario.execute(plan)
+        scenario.assert_back(plan, written)
+
+    def test_what_nobody_can_attribute_is_listed(self, scenario: Scenario) -> None:
+        """Without a checkpoint an application's write is taken back, so the ledger must have it."""
+        snapshot = scenario.snapshot()
+        scenario.harness.migrate()
+        without = scenario.generate(snapshot).ledger.total(Action.AMBIGUOUS)
+        scenario.harness.application_write()
+        assert scenario.generate(snapshot).ledger.total(Action.AMBIGUOUS) > without
+
+    def test_what_nobody_can_attribute_is_refused_where_the_policy_says_so(self, scenario: Scenario) -> None:
+        """Policy ``ambiguous: fail``."""
+        snapshot = scenario.snapshot()
+        scenario.harness.migrate()
+        scenario.harness.application_write()
+        with pytest.raises(ConflictError, match=scenario.harness.spec.name):
+            scenario.generate(snapshot, Policy(ambiguous="fail"))
+
+    def test_reading_changes_nothing(self, scenario: Scenario) -> None:
+        """Snapshot, checkpoint, plan and verification are dry."""
+        before = scenario.harness.state()
+        snapshot = scenario.snapshot()
+        assert scenario.harness.state() == before
+        scenario.harness.migrate()
+        migrated = scenario.harness.state()
+        scenario.checkpoint(snapshot)
+        plan = scenario.generate(snapshot)
+        assert scenario.harness.state() == migrated
+        scenario.execute(plan)
+        back = scenario.harness.state()
+        scenario.verify(plan)
+        assert scenario.harness.state() == back
+
+    def test_where_nothing_changed_there_are_no_steps(self, scenario: Scenario) -> None:
+        """With and without a checkpoint; and executing that is fine."""
+        before = scenario.harness.state()
+        snapshot = scenario.snapshot()
+        assert not scenario.generate(snapshot).steps
+        scenario.checkpoint(snapshot)
+        plan = scenario.generate(snapshot)
+        assert not plan.steps
+        assert not plan.ledger.total()
+        scenario.execute(plan)
+        scenario.assert_back(plan, before)
+
+    def test_a_plan_is_complete_and_readable(self, scenario: Scenario) -> None:
+        """A person approves it, and may have to run it by hand."""
+        _, plan = scenario.migrated()
+        name = scenario.harness.spec.name
+        assert plan.steps
+        assert plan.ledger.examined
+        for step in plan.steps:
+            assert step.component == name
+            assert step.title
+            assert step.script.strip()
+        assert [part.component for part in plan.components] == [name]
+
+    def test_a_step_applied_twice_does_nothing_the_second_time(self, scenario: Scenario, written: object) -> None:
+        """Given the notes of the first time."""
+        _, plan = scenario.migrated()
+        scenario.execute(plan)
+        journal = Journal(scenario.store, plan.rollback_id)
+        component = build(scenario.harness.spec, scenario.harness.resolve)
+        try:
+            for step in plan.steps:
+                component.apply(step, scenario.store, KeptNotes([*journal.notes(step.id)]), scenario.progress)
+        finally:
+            component.close()
+        assert scenario.harness.state() == written
+
+    def test_a_worker_killed_anywhere_is_resumed(
+        self, make_harness: Callable[[], Harness], memory_store: Store, written: object
+    ) -> None:
+        """Before and after every write to the store, and wherever progress is told: then another worker takes over."""
+        for moment in count(1):
+            scenario = Scenario(make_harness(), memory_store)
+            _, plan = scenario.migrated()
+            fuse = Fuse(moment)
+            try:
+                scenario.execute(plan, fuse)
+            except KilledError:
+                assert fuse.blown
+            else:
+                break
+            assert load_record(scenario.store, plan.rollback_id).execution.status in {"ready", "executed"}
+            assert scenario.execute(plan).execution.status == "executed", f"killed at moment {moment}"
+            scenario.assert_back(plan, written)
+        assert moment > len(plan.steps) * 4, "each step has at least an intent and an outcome, before and after"
+
+    def test_a_stale_plan_is_refused(self, scenario: Scenario) -> None:
+        """What was approved is not what would happen. Nothing is changed, and a new plan can be made and executed."""
+        snapshot, plan = scenario.migrated()
+        scenario.harness.drift()
+        drifted = scenario.harness.state()
+        with pytest.raises(DriftError, match=scenario.harness.spec.name):
+            scenario.execute(plan)
+        assert scenario.harness.state() == drifted
+        record = load_record(scenario.store, plan.rollback_id)
+        assert record.execution.status == "ready"
+        assert "changed" in record.execution.error
+        again = scenario.generate(snapshot)
+        assert scenario.execute(again).execution.status == "executed"
+
+    def test_an_unreachable_system_is_one_clear_error(self, scenario: Scenario, written: object) -> None:
+        """In each of the five steps; afterwards all goes on where it was."""
+        harness = scenario.harness
+        with harness.unreachable(), _unavailable(harness):
+            scenario.snapshot()
+        assert not Repository(scenario.store).snapshot_ids()
+        snapshot = scenario.snapshot()
+        harness.migrate()
+        with harness.unreachable(), _unavailable(harness):
+            scenario.checkpoint(snapshot)
+        assert not Repository(scenario.store).checkpoints(snapshot.id)
+        scenario.checkpoint(snapshot)
+        harness.application_write()
+        with harness.unreachable(), _unavailable(harness):
+            scenario.generate(snapshot)
+        assert not Repository(scenario.store).rollback_ids()
+        plan = scenario.generate(snapshot)
+        with harness.unreachable(), _unavailable(harness):
+            scenario.execute(plan)
+        scenario.execute(plan)
+        with harness.unreachable(), _unavailable(harness):
+            scenario.verify(plan)
+        scenario.assert_back(plan, written)
+
+    def test_refused_credentials_are_one_clear_error(self, scenario: Scenario) -> None:
+        """And the message holds none of them."""
+        with (
+            scenario.harness.wrong_credentials(),
+            pytest.raises(
+                (ComponentUnavailableError, PermissionDeniedError), match=scenario.harness.spec.name
+            ) as caught,
+        ):
+            scenario.snapshot()
+        for secret in scenario.harness.secrets:
+            assert secret not in str(caught.value)
+
+    def test_a_cancelled_execution_continues_later(self, scenario: Scenario, written: object) -> None:
+        """`cancel` comes from a signal handler, at any time."""
+        _, plan = scenario.migrated()
+        running: list[Component] = []
+
+        class Cancelling(FusedProgress):
+            def update(self, what: str, *, done: float, total: float | None = None, unit: str = "rows") -> None:
+                for component in running:
+                    component.cancel()
+
+        try:
+            execute(
+                scenario.store,
+                plan.rollback_id,
+                scenario.harness.resolve,
+                Cancelling(Fuse()),
+                actor=ACTOR,
+                watch=running.append,
+            )
+        except RollbackError as error:
+            assert scenario.harness.spec.name in str(error)
+        assert running
+        scenario.execute(plan)
+        scenario.assert_back(plan, written)
+
+    def test_a_component_can_be_used_after_close(self, scenario: Scenario) -> None:
+        """And closed twice, and closed unused."""
+        component = build(scenario.harness.spec, scenario.harness.resolve)
+        component.close()
+        first = component.capture(scenario.store, scenario.progress)
+        component.cancel()
+        component.close()
+        component.close()
+        again = component.capture(scenario.store, scenario.progress)
+        component.close()
+        assert first.summary == again.summary
+        assert all(isinstance(number, int) for number in first.summary.values())
+
+    def test_the_manifest_alone_rebuilds_the_component(self, scenario: Scenario) -> None:
+        """All that a rollback is told is an id."""
+        snapshot = scenario.snapshot()
+        stored = json.loads(json.dumps(scenario.store.read(f"snapshots/{snapshot.id}")))
+        spec = ComponentSpec.model_validate(stored["components"][0]["spec"])
+        assert spec == scenario.harness.spec
+        component = build(spec, scenario.harness.resolve)
+        try:
+            assert component.identity() == stored["components"][0]["identity"]
+            state = snapshot.components[0]
+            assert component.fingerprint(state, scenario.store) == component.fingerprint(state, scenario.store)
+        finally:
+            component.close()
+
+    def test_no_secret_is_stored(self, scenario: Scenario) -> None:
+        """Not in a manifest, a plan, a journal or a record; nor in what a blob of a ledger holds."""
+        _, plan = scenario.migrated()
+        scenario.execute(plan)
+        record = scenario.verify(plan)
+        documents = [json.dumps(scenario.store.read(name)) for name in scenario.store.names("")]
+        assert len(documents) > len(plan.steps)
+        for secret in scenario.harness.secrets:
+            assert secret not in json.dumps(record.to_json())
+            assert not [document for document in documents if secret in document]
+
+    def test_verification_can_fail(self, scenario: Scenario) -> None:
+        """A system that is migrated again is not back."""
+        _, plan = scenario.migrated()
+        scenario.execute(plan)
+        scenario.harness.migrate()
+        record = scenario.verify(plan)
+        assert record.execution.status == "executed"
+        assert record.execution.verification.status is CheckStatus.FAILED
+        failed = [check for check in record.execution.verification.checks if check.status is CheckStatus.FAILED]
+        assert all(check.differences for check in failed)
+
+
+def _unavailable(harness: Harness) -> pytest.RaisesExc[ComponentUnavailableError]:
+    return pytest.raises(ComponentUnavailableError, match=harness.spec.name)

@@ -1,0 +1,181 @@
+"""Airflow with a metadata database in SQLite and a home of its own, in this process. Set up before anything imports Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {"samples": ROOT / "dags", "tests": Path(__file__).parent / "airflow" / "dags"}
+HOME = Path(tempfile.mkdtemp(prefix="rollback-airflow-"))
+
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+        [
+            {
+                "name": name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(folder)},
+            }
+            for name, folder in FOLDERS.items()
+        ]
+    ),
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
+    "AIRFLOW__ROLLBACK__REPORT_DIR": str(HOME / "reports"),
+}
+
+
+def pytest_unconfigure() -> None:
+    """Removes the home."""
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run, as far as it has got."""
+
+    dag: Any
+    dag_run: Any
+
+    @property
+    def state(self) -> str:
+        """Of the run."""
+        return str(self.dag_run.state)
+
+    @property
+    def states(self) -> dict[str, str | None]:
+        """Of its tasks."""
+        return {ti.task_id: None if ti.state is None else str(ti.state) for ti in self.dag_run.get_task_instances()}
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        """What a task has pushed."""
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = session.scalar(
+                XComModel.get_many(run_id=self.dag_run.run_id, dag_ids=self.dag.dag_id, task_ids=task_id, key=key)
+            )
+            return None if found is None else XComModel.deserialize_value(found)
+
+    def clear(self, *task_ids: str, downstream: bool = True, only_failed: bool = False) -> Run:
+        """Clears tasks as the UI does, setups and teardowns with them, and runs what is to run again."""
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(self.dag))
+        part = scheduled.partial_subset(task_ids=set(task_ids), include_downstream=downstream, include_upstream=False)
+        part.clear(
+            run_id=self.dag_run.run_id,
+            task_ids=list(part.task_dict),
+            only_failed=only_failed,
+            dag_run_state="running",
+        )
+        return self.go_on()
+
+    def go_on(self) -> Run:
+        """Runs what is to run, without a scheduler, as ``dag.test`` does."""
+        from airflow import settings
+        from airflow.models.dagrun import DagRun
+        from airflow.sdk.definitions.dag import _run_task
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        assert settings.Session
+        session = settings.Session()
+        dag_run = session.get(DagRun, self.dag_run.id)
+        dag_run.dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(self.dag))
+        while dag_run.state == "running":
+            session.expire_all()
+            ready, _ = dag_run.update_state(session=session)
+            for ti in ready:
+                ti.try_number += 1
+                ti.state = "scheduled"
+            session.commit()
+            for ti in ready:
+                _run_task(ti=ti, task=self.dag.task_dict[ti.task_id])
+        session.expunge_all()
+        return Run(self.dag, dag_run)
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """The metadata database."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from airflow.utils.db import initdb
+
+        initdb()
+
+
+@pytest.fixture(scope="session")
+def dags(airflow_database: None) -> Callable[[str], Any]:
+    """Loads a DAG of the samples or the tests."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bags = [DagBag(folder) for folder in FOLDERS.values()]
+    assert {name: error for bag in bags for name, error in bag.import_errors.items()} == {}
+    known = {dag_id: dag for bag in bags for dag_id, dag in bag.dags.items()}
+    return lambda dag_id: known[dag_id]
+
+
+@pytest.fixture
+def run_dag(dags: Callable[[str], Any]) -> Callable[..., Run]:
+    """Runs a DAG to its end with ``dag.test``, in this process; gives `answer` where a task asks a person."""
+
+    def run(dag_id: str, conf: dict[str, Any], answer: str = "") -> Run:
+        dag = dags(dag_id)
+        with ThreadPoolExecutor() as pool:
+            answered = pool.submit(_answer, dag_id, answer) if answer else None
+            run = Run(dag, dag.test(run_conf=conf))
+            if answered:
+                answered.result()
+        return run
+
+    return run
+
+
+def _answer(dag_id: str, option: str) -> None:
+    """Answers the question that a run of this DAG asks, through the function behind the REST API. Where that fails, the run is ended."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select, update
+
+    waiting = select(TaskInstance).where(TaskInstance.dag_id == dag_id, TaskInstance.state == "awaiting_input")
+    try:
+        for _ in range(600):
+            with create_session() as session:
+                if ti := session.scalar(waiting):
+                    _respond(ti, option, session)
+                    return
+            time.sleep(0.1)
+        pytest.fail(f"no task of {dag_id} has asked")
+    except BaseException:
+        with create_session() as session:
+            session.execute(update(DagRun).where(DagRun.dag_id == dag_id).values(state="failed"))
+        raise
+
+
+def _respond(ti: Any, option: str, session: Any) -> None:
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+    from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+
+    payload = UpdateHITLDetailPayload(chosen_options=[option], params_input={})
+    update_hitl_detail(
+        ti.dag_id, ti.run_id, ti.task_id, payload, SimpleAuthManagerUser(username="ada", role="admin"), session
+    )
