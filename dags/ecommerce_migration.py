@@ -13,13 +13,13 @@ SCRIPTS = Path(__file__).parent / "ecommerce"
 
 with DAG("ecommerce_migration", schedule=None, catchup=False, tags=["rollback"], doc_md=__doc__):
 
-    @task(execution_timeout=timedelta(minutes=30))
+    @task(execution_timeout=timedelta(minutes=30), retries=2, retry_delay=timedelta(seconds=5))
     def migrate(snapshot_id: str) -> None:
         """Runs `migration.sql` in one transaction, and seals in it which writes are its own."""
         from rollback_provider.hooks.rollback_store import RollbackStoreHook
 
         with RollbackStoreHook().migration(
-            snapshot_id, "shop", lock=["orders", "products", "promotions"]
+            snapshot_id, "shop", alter=["orders", "products", "promotions"]
         ) as connection:
             connection.execute((SCRIPTS / "migration.sql").read_bytes())
 

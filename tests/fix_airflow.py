@@ -62,6 +62,11 @@ class Run:
         """Of its tasks."""
         return {ti.task_id: None if ti.state is None else str(ti.state) for ti in self.dag_run.get_task_instances()}
 
+    @property
+    def tries(self) -> dict[str, int]:
+        """How often each of its tasks was tried."""
+        return {ti.task_id: ti.try_number for ti in self.dag_run.get_task_instances()}
+
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         """What a task has pushed."""
         from airflow.models.xcom import XComModel

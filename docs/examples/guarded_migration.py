@@ -11,7 +11,7 @@ from rollback_provider.hooks.rollback_store import RollbackStoreHook
 def orders_2026_11():
     @task
     def migrate(snapshot_id):
-        with RollbackStoreHook().migration(snapshot_id, "orders") as connection:
+        with RollbackStoreHook().migration(snapshot_id, "orders", alter=["orders"]) as connection:
             connection.execute("alter table orders rename column note to customer_note")
 
     @task

@@ -63,7 +63,7 @@ class RollbackStoreHook(BaseHook):
         return True, f"The store at {store.url} is open; snapshots: {snapshots}"
 
     def migration(
-        self, snapshot_id: str, component: str, *, lock: Sequence[str] = ()
+        self, snapshot_id: str, component: str, *, alter: Sequence[str] = (), lock: Sequence[str] = ()
     ) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Runs a migration inside one transaction and seals the checkpoint before it commits: exact, whatever applications write.
 
@@ -74,8 +74,12 @@ class RollbackStoreHook(BaseHook):
 
         :param snapshot_id: the snapshot that was taken before, whose component of this name is migrated
         :param component: name of the PostgreSQL component
-        :param lock: tables whose rows the migration changes: their writers wait until it has ended. Without it an application that writes
-            to the same row at the same time fails the migration, and the task has to be retried.
+        :param alter: tables whose definition the migration changes: nobody else reads or writes them until it has ended. One that is
+            dropped, rewritten or loses a column must be named; without it any other ALTER can deadlock with applications.
+        :param lock: tables of which only rows are changed: their writers wait until it has ended, readers do not. Without it an application
+            that writes to the same row at the same time fails the migration.
+
+        A deadlock or such a clash ends the transaction without a trace, so it is safe to give the task retries.
         """
         from rollback_provider.components.postgres.migration import observe
 
@@ -86,6 +90,7 @@ class RollbackStoreHook(BaseHook):
             airflow_connections,
             LogProgress(self.log),
             actor=task_actor(get_current_context()),
+            alter=alter,
             lock=lock,
         )
 

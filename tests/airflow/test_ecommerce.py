@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,17 @@ def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
     return {table: database.rows(f"select to_jsonb(t)::text from {table} t order by 1") for table in TABLES}
 
 
+def end_first_migration(database: Database) -> None:
+    """Ends the first session that holds the lock of an ALTER on the orders, as PostgreSQL ends one of two in a deadlock."""
+    query = """select pg_terminate_backend(pid) from pg_locks
+        where relation = 'orders'::regclass and mode = 'AccessExclusiveLock' and granted"""
+    with database.connect() as connection:
+        deadline = time.monotonic() + 60
+        while not connection.execute(query).fetchall():
+            assert time.monotonic() < deadline, "nothing migrates"
+            time.sleep(0.005)
+
+
 def test_the_sample_migration_takes_itself_back(
     run_dag: Callable[..., Run], database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -36,7 +49,11 @@ def test_the_sample_migration_takes_itself_back(
     monkeypatch.setenv("AIRFLOW_CONN_ECOMMERCE_DB", json.dumps({"conn_type": "postgres"} | address))
     store = {"conn_type": "rollback_store", "host": f"file://{tmp_path}/store"}
     monkeypatch.setenv("AIRFLOW_CONN_ROLLBACK_STORE_DEFAULT", json.dumps(store))
-    run = run_dag("ecommerce_migration", {})
+    with ThreadPoolExecutor() as pool:
+        interrupted = pool.submit(end_first_migration, database)
+        run = run_dag("ecommerce_migration", {})
+        interrupted.result()
+    assert run.tries["migrate"] == 2
     assert run.states["migrate"] == "success"
     assert run.states["verify_migration"] == "failed"
     assert (run.state, run.xcom("outcome", "outcome")) == ("failed", "ROLLED_BACK")

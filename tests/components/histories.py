@@ -239,12 +239,12 @@ class History:
 
     def _observed(self) -> None:
         during = self.meanwhile
-        lock: list[str] = []
+        alter: list[str] = []
         for _ in range(4):
             for lineage in self.lineages:
                 lineage.now, lineage.names = (lineage.schema, lineage.name), {c: c for c in lineage.columns}
             try:
-                with self.scenario.observed(**({"lock": lock} if lock else {})) as connection:
+                with self.scenario.observed(alter=alter) as connection:
                     self._say("-- migration, observed")
                     self.base = self._images()
                     self._migration(connection, during=during)
@@ -253,10 +253,10 @@ class History:
                 self.verdict.notes["serialization failures"] += 1
                 during = False
             except ConfigurationError as error:
-                lock = ast.literal_eval(str(error).partition("lock=")[2].rstrip(".") or "[]")
-                if not lock:
+                alter = ast.literal_eval(str(error).partition("alter=")[2].rstrip(".") or "[]")
+                if not alter:
                     raise
-                self._say(f"-- refused without lock={lock}: again")
+                self._say(f"-- refused without alter={alter}: again")
                 self.verdict.notes["to be locked first"] += 1
             else:
                 return

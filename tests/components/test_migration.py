@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -166,16 +168,34 @@ def test_locked_tables_are_seen_as_they_were_left(scenario: Scenario) -> None:
     "ddl",
     ["alter table accounts drop column visits", "drop table accounts", "alter table accounts alter visits type bigint"],
 )
-def test_what_would_take_writes_along_must_be_locked(scenario: Scenario, ddl: str) -> None:
+@pytest.mark.parametrize("how", ["alter", "lock"])
+def test_what_would_take_writes_along_must_be_locked(scenario: Scenario, ddl: str, how: str) -> None:
     """A write between the migration's snapshot and its DDL would be lost or pass for the migration's: refused, with the way to do it."""
-    with pytest.raises(ConfigurationError, match=r"lock=\['public.accounts'\]"), scenario.observed() as connection:
+    with pytest.raises(ConfigurationError, match=r"alter=\['public.accounts'\]"), scenario.observed() as connection:
         scenario.application("update accounts set visits = 9 where id = 3; insert into accounts values (33, 'mine')")
         connection.execute(ddl)
     assert scenario.rows("select visits from accounts where id = 3") == [(9,)]
-    with scenario.observed(lock=["accounts"]) as connection:
+    with scenario.observed(**{how: ["accounts"]}) as connection:
         connection.execute(ddl)
     scenario.back()
     assert scenario.rows("select visits from accounts where id in (3, 33) order by id") == [(9,), (0,)]
+
+
+def test_who_reads_a_table_and_then_writes_to_it_does_not_deadlock_with_its_alteration(scenario: Scenario) -> None:
+    """Such a transaction waits before its first read, instead of in the middle, where the migration would wait for it in turn."""
+    with scenario.database.connect() as application, ThreadPoolExecutor() as pool:
+
+        def read_then_write() -> None:
+            application.execute("begin; select from accounts; update accounts set city = 'mine' where id = 3; commit")
+
+        with scenario.observed(alter=["accounts"]) as connection:
+            waiting = pool.submit(read_then_write)
+            time.sleep(0.3)
+            connection.execute("set local lock_timeout = '3s'; alter table accounts add column extra integer")
+            assert not waiting.done()
+        waiting.result(timeout=10)
+    scenario.back()
+    assert scenario.rows("select city from accounts where id = 3") == [("mine",)]
 
 
 def test_a_migration_that_was_committed_is_not_run_again_on_the_same_snapshot(scenario: Scenario) -> None:

@@ -51,6 +51,7 @@ def observe(
     progress: Progress,
     *,
     actor: str,
+    alter: Sequence[str] = (),
     lock: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Gives a connection inside the migration's transaction; seals the checkpoint and commits when the block ends well.
@@ -61,9 +62,12 @@ def observe(
     should the commit fail, it describes a migration that never was, and a rollback finds nothing to do.
 
     :param component: name of the PostgreSQL component in the snapshot
-    :param lock: tables whose rows the migration changes, as ``name`` or ``schema.name``: writers wait from the beginning, readers do not.
-        Without it an application that writes to the same row at the same time fails the migration, which must then be run again; and a
-        table that is dropped, loses a column or is rewritten (as by most changes of a type) must be named.
+    :param alter: tables whose definition the migration changes, as ``name`` or ``schema.name``: nobody else reads or writes them from
+        the beginning. A table that is dropped, loses a column or is rewritten (as by most changes of a type) must be named. For any
+        other ALTER it is wise: PostgreSQL locks the table for it all the same, and a transaction that has read the table and waits to
+        write to it would then deadlock with the migration.
+    :param lock: tables of which only rows are changed: writers wait from the beginning, readers do not. Without it an application that
+        writes to the same row at the same time fails the migration, which must then be run again.
 
     Raises NotFoundError, ConfigurationError, DriftError where the schema has changed since the snapshot, and the
     driver's own errors from the block.
@@ -82,7 +86,7 @@ def observe(
             copier = Copier(session, "", None, component)
             with mapped(component):
                 _refuse_second_run(session, earlier, component)
-                patiently(partial(_begin, session, lock), session, component, threading.Event())
+                patiently(partial(_begin, session, alter, lock), session, component, threading.Event())
                 with _fixed(session):
                     caught_up = database.changes(session, copier, before, None, blobs, progress)
                 own = _transaction(session)
@@ -122,15 +126,19 @@ def observe(
         session.close()
 
 
-def _begin(session: Session, lock: Sequence[str]) -> None:
-    """Begins the transaction, and has the locks before its snapshot is taken, so that it sees what was written until then."""
+def _begin(session: Session, alter: Sequence[str], lock: Sequence[str]) -> None:
+    """Begins the transaction, and has the locks before its snapshot is taken, so that it sees what was written until then.
+
+    A lock is taken at once in the mode that is needed in the end: one that grows deadlocks with whoever has read the table and writes next.
+    """
     session.execute("begin isolation level repeatable read")
-    if lock:
-        timeout = session.execute("show lock_timeout").fetchone()
-        session.execute(sql.SQL("set local lock_timeout = {}").format(LOCK_TIMEOUT_MS))
-        names = [sql.Identifier(*name.split(".")) for name in lock]
-        session.execute(sql.SQL("lock table {} in share row exclusive mode").format(sql.SQL(", ").join(names)))
-        session.execute(sql.SQL("set local lock_timeout = {}").format(timeout[0] if timeout else "0"))
+    timeout = session.execute("show lock_timeout").fetchone()
+    session.execute(sql.SQL("set local lock_timeout = {}").format(LOCK_TIMEOUT_MS))
+    for tables, mode in ((alter, "access exclusive"), (lock, "share row exclusive")):
+        if tables:
+            names = sql.SQL(", ").join(sql.Identifier(*name.split(".")) for name in tables)
+            session.execute(sql.SQL("lock table {} in {} mode").format(names, sql.SQL(mode)))
+    session.execute(sql.SQL("set local lock_timeout = {}").format(timeout[0] if timeout else "0"))
 
 
 def _refuse_second_run(session: Session, checkpoints: Sequence[Checkpoint], component: str) -> None:
@@ -153,7 +161,8 @@ def _refuse_second_run(session: Session, checkpoints: Sequence[Checkpoint], comp
 def _locked(session: Session) -> frozenset[int]:
     """Tables that nobody else can have written to since the transaction's snapshot."""
     rows = session.execute(
-        "select relation from pg_locks where pid = pg_backend_pid() and locktype = 'relation' and mode = 'ShareRowExclusiveLock'"
+        "select relation from pg_locks where pid = pg_backend_pid() and locktype = 'relation'"
+        " and mode in ('AccessExclusiveLock', 'ShareRowExclusiveLock')"
     ).fetchall()
     return frozenset(oid for (oid,) in rows)
 
@@ -173,7 +182,7 @@ def _refuse_rewritten(
             f"The migration has rewritten or dropped {', '.join(names)} or columns of it, and applications could write to it meanwhile",
             component=component,
             state=_UNDONE,
-            next_step=f"Name it, so that writers wait: lock={names!r}",
+            next_step=f"Name it, so that they wait: alter={names!r}",
         )
 
 
