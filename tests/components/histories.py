@@ -239,12 +239,12 @@ class History:
 
     def _observed(self) -> None:
         during = self.meanwhile
-        alter: list[str] = []
+        tables: list[str] = []
         for _ in range(4):
             for lineage in self.lineages:
                 lineage.now, lineage.names = (lineage.schema, lineage.name), {c: c for c in lineage.columns}
             try:
-                with self.scenario.observed(alter=alter) as connection:
+                with self.scenario.observed(lock=tables) as connection:  # not `alter`: the judge reads meanwhile
                     self._say("-- migration, observed")
                     self.base = self._images()
                     self._migration(connection, during=during)
@@ -253,10 +253,10 @@ class History:
                 self.verdict.notes["serialization failures"] += 1
                 during = False
             except ConfigurationError as error:
-                alter = ast.literal_eval(str(error).partition("alter=")[2].rstrip(".") or "[]")
-                if not alter:
+                tables = ast.literal_eval(str(error).partition("alter=")[2].rstrip(".") or "[]")
+                if not tables:
                     raise
-                self._say(f"-- refused without alter={alter}: again")
+                self._say(f"-- refused while applications could write to {tables}: again")
                 self.verdict.notes["to be locked first"] += 1
             else:
                 return

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from rollback_provider.components.postgres import images
-from rollback_provider.components.postgres.images import join
+from rollback_provider.components.postgres import lines as streams
+from rollback_provider.components.postgres.lines import join
 from rollback_provider.components.postgres.rows import checksum, key_of, text
 from tests.fix_postgres import Database
 
@@ -47,7 +47,7 @@ def test_checksum_knows_rows_not_their_order() -> None:
 @pytest.mark.parametrize("outer", [False, True])
 def test_join(monkeypatch: pytest.MonkeyPatch, partitioned: bool, outer: bool) -> None:
     """In memory and on disk alike: every left row once, and with `outer` every right one."""
-    monkeypatch.setattr(images, "IN_MEMORY", 100 if partitioned else 10_000)
+    monkeypatch.setattr(streams, "IN_MEMORY", 100 if partitioned else 10_000)
     chance = random.Random(7)
     left = {b"%d" % n: b"%d\tleft" % n for n in chance.sample(range(2000), 1000)}
     right = {b"%d" % n: b"%d\tright" % n for n in chance.sample(range(2000), 1000)}

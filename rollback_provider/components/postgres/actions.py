@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.blocks import Block
-from rollback_provider.components.postgres.images import Base, read_lines
+from rollback_provider.components.postgres.lines import read_lines
 from rollback_provider.components.postgres.merge import Child, Merge
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.core.component import BlobReader

@@ -18,12 +18,13 @@ import psycopg
 from psycopg import sql
 
 from rollback_provider.components.postgres.actions import lines_of, locks_of, merge_of, table_of
-from rollback_provider.components.postgres.delta import Horizon, columns_of, name_of, since
-from rollback_provider.components.postgres.images import Base
+from rollback_provider.components.postgres.base import Base
+from rollback_provider.components.postgres.horizon import Horizon, since
 from rollback_provider.components.postgres.merge import Merge
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.salvage import Salvage
 from rollback_provider.components.postgres.session import LOCK_TIMEOUT_MS, RETRYABLE, Session, patiently
+from rollback_provider.components.postgres.tables import columns_of, name_of
 from rollback_provider.components.postgres.triggers import TriggersOff
 from rollback_provider.components.postgres.writing import BREAKS, Batches, RowWriter
 from rollback_provider.core.component import Blobs, Notes, Progress

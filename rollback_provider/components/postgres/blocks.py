@@ -1,10 +1,10 @@
 """Blocks: rows of a COPY, cut into pieces of a few megabytes, hashed and compressed. Runs in this process or as a worker.
 
 As a worker (``python -m rollback_provider.components.postgres.blocks``) it reads jobs from standard input, one JSON
-object a line, the first being ``{"conninfo": …, "snapshot": …}``, each later one ``{"query": …}``; it answers each
-with frames on standard output: a line of JSON that describes a block, followed by the compressed block; a line
-without a digest closes the job. COPY hands rows over one by one, which costs more than Python's threads can share:
-two processes read twice as fast as one.
+object a line, the first being ``{"conninfo": …, "snapshot": …}``, each later one an :class:`Extract`; it answers each
+with frames on standard output: a line of JSON that describes a block and what is to be stored of it, followed by that,
+compressed; an empty object closes the job. COPY hands rows over one by one, which costs more than Python's threads can
+share: two processes read twice as fast as one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import psycopg
 import zstandard
 from xxhash import xxh3_128_intdigest
 
-from rollback_provider.components.postgres.rows import CHECKSUM_BITS
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS, keys_of
+from rollback_provider.core.model import BlobRef
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """Content of one block, about."""
@@ -28,35 +29,67 @@ ZSTD_LEVEL = 1
 
 
 @dataclass(frozen=True)
+class Extract:
+    """Rows to copy: `query` selects them; several extracts of one label are parts of one whole.
+
+    :param size: bytes it is expected to read, for balance and progress
+    :param page: first page of the range of the table that it reads; None where it does not read all rows of one
+    :param key: number of leading columns by which rows are looked up later; 0 where they are not
+    """
+
+    label: str
+    query: str
+    size: int
+    page: int | None = None
+    key: int = 0
+
+
+@dataclass(frozen=True)
 class Block:
     """What is known of a block.
 
     `checksum` is that of :func:`~rollback_provider.components.postgres.rows.checksum`, in hexadecimal.
+
+    :param digest: of its lines
+    :param page: as in the extract
+    :param keys: digest of its lines' keys alone, in the same order, which are a small part of it; empty where they were not kept
     """
 
     digest: str
     size: int
     rows: int
     checksum: str
+    page: int | None = None
+    keys: str = ""
 
 
-def read_blocks(session: psycopg.Connection[Any], query: str, *, keep: bool) -> Iterator[tuple[Block, bytes]]:
-    """Runs ``copy (query) to stdout`` and yields blocks with their compressed content.
+Stored = tuple[BlobRef, bytes]
+"""A blob, and its content, compressed."""
 
-    :param keep: if false, rows are only counted and hashed, and the content is empty
+
+def read_blocks(
+    session: psycopg.Connection[Any], extract: Extract, *, keep: bool
+) -> Iterator[tuple[Block, list[Stored]]]:
+    """Copies an extract out and yields blocks with what is to be stored of each.
+
+    :param keep: if false, rows are only counted and hashed, and nothing is to be stored
     """
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True)
     lines: list[bytes] = []
     rows, size, hashed = 0, 0, 0
 
-    def block() -> tuple[Block, bytes]:
-        content = b"".join(lines)
-        digest = hashlib.sha256(content).hexdigest() if keep else ""
-        return Block(digest, size, rows, f"{hashed % (1 << CHECKSUM_BITS):032x}"), compressor.compress(
-            content
-        ) if keep else b""
+    def blob(content: bytes) -> Stored:
+        data = compressor.compress(content)
+        return BlobRef(digest=hashlib.sha256(content).hexdigest(), size=len(content), stored_size=len(data)), data
 
-    with session.cursor() as cursor, cursor.copy(f"copy ({query}) to stdout".encode()) as copy:
+    def block() -> tuple[Block, list[Stored]]:
+        stored = [blob(b"".join(lines))] if keep else []
+        if keep and extract.key:
+            stored.append(blob(b"\n".join(keys_of(lines, extract.key)) + b"\n"))
+        digest, keys = ([ref.digest for ref, _ in stored] + ["", ""])[:2]
+        return Block(digest, size, rows, f"{hashed % (1 << CHECKSUM_BITS):032x}", extract.page, keys), stored
+
+    with session.cursor() as cursor, cursor.copy(f"copy ({extract.query}) to stdout".encode()) as copy:
         for row in copy:
             if keep:
                 lines.append(bytes(row))
@@ -88,9 +121,11 @@ def main() -> None:
         session.execute(psycopg.sql.SQL("set transaction snapshot {}").format(first["snapshot"]))
         for line in sys.stdin:
             job = json.loads(line)
-            for block, data in read_blocks(session, job["query"], keep=job["keep"]):
-                out.write(json.dumps(asdict(block) | {"stored": len(data)}).encode() + b"\n")
-                out.write(data)
+            for block, stored in read_blocks(session, Extract(**job["extract"]), keep=job["keep"]):
+                head = {"block": asdict(block), "stored": [ref.model_dump() for ref, _ in stored]}
+                out.write(json.dumps(head).encode() + b"\n")
+                for _, data in stored:
+                    out.write(data)
             out.write(b"{}\n")
             out.flush()
     except psycopg.Error as error:

@@ -16,16 +16,12 @@ from rollback_provider.components.postgres.access import (
     tables_in,
 )
 from rollback_provider.components.postgres.apply import Applier
+from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.catalog.sql_text import ident
 from rollback_provider.components.postgres.copier import Copier
-from rollback_provider.components.postgres.delta import DeltaReader, Horizon, current_xmin, whole_table
-from rollback_provider.components.postgres.images import (
-    Base,
-    TableRows,
-    load_deltas,
-    save_deltas,
-    save_rows,
-)
+from rollback_provider.components.postgres.delta import DeltaReader, whole
+from rollback_provider.components.postgres.horizon import Horizon, current_xmin
+from rollback_provider.components.postgres.images import TableRows, load_deltas, save_deltas, save_rows
 from rollback_provider.components.postgres.planning.conversions import converts
 from rollback_provider.components.postgres.planning.desk import Desk, Situation
 from rollback_provider.components.postgres.planning.planner import DataPlanner
@@ -92,9 +88,14 @@ class PostgresComponent:
         with self._reading() as (session, copier):
             catalog = catalogs.capture(session, self._schemas)
             tables = catalog.tables()
-            extracts = [extract for table in tables for extract in whole_table(session, table, table)]
+            extracts = [
+                extract
+                for table in tables
+                for extract in whole(session, table, str(table.oid), table.stored_columns, len(table.key))
+            ]
             copied = copier.run(extracts, blobs, progress, f"{self.spec.name}: copying rows")
-            rows = [TableRows(table, tuple(copied[str(table.oid)].blocks)) for table in tables]
+            xmin = current_xmin(session)
+            rows = [TableRows(table, tuple(copied[str(table.oid)].blocks), xmin) for table in tables]
             outside = sorted(tables_in(session, None).keys() - {table.oid for table in tables})
             payload = self._payload(session, catalog, blobs) | {"rows": save_rows(rows, blobs), "outside": outside}
             return self._state(session, payload, {"tables": len(tables), "rows": sum(r.rows for r in rows)})
@@ -217,7 +218,7 @@ class PostgresComponent:
             then = catalog_of(snapshot, blobs)
             now = catalogs.capture(session, self._schemas, since=then)
             base = Base(snapshot.payload["rows"], plan.payload["catchUp"], blobs)
-            verifier = Verifier(self.spec.name, session, copier, base, plan, snapshot.payload["xmin"], blobs)
+            verifier = Verifier(self.spec.name, session, copier, base, plan, blobs)
             return verifier.run(then, now, snapshot.payload["sequences"], ledger, progress)
 
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterable[tuple[str, bytes]]:

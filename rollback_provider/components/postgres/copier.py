@@ -7,34 +7,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from queue import Empty, SimpleQueue
 
 from psycopg import errors as pg
 
-from rollback_provider.components.postgres.blocks import Block, read_blocks
+from rollback_provider.components.postgres.blocks import Block, Extract, Stored, read_blocks
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.core.component import BlobWriter, Progress
 from rollback_provider.core.errors import ComponentError, ComponentUnavailableError
 from rollback_provider.core.model import BlobRef
 
-CHUNK_PAGES = 8192
-"""Pages of one COPY: 64 MB of heap."""
 WORKERS = 2
 WORTH_WORKERS = 64 * 1024 * 1024
 """Bytes of heap below which starting workers costs more than it gains."""
-
-
-@dataclass(frozen=True)
-class Extract:
-    """Rows to copy: `query` selects them; several extracts of one label are parts of one whole.
-
-    :param size: bytes it is expected to read, for balance and progress
-    """
-
-    label: str
-    query: str
-    size: int
 
 
 @dataclass
@@ -49,12 +35,7 @@ class Copied:
         return sum(block.rows for block in self.blocks)
 
 
-def chunks(pages: int) -> Iterator[str]:
-    """Conditions on ctid that cut a table of `pages` pages into pieces; the last one is open, for pages added meanwhile."""
-    starts = range(0, max(pages, 1), CHUNK_PAGES)
-    for start in starts:
-        upper = "" if start == starts[-1] else f" and ctid < '({start + CHUNK_PAGES},0)'"
-        yield f"ctid >= '({start},0)'{upper}"
+_Frame = tuple[Extract, Block, list[Stored]]
 
 
 class Copier:
@@ -81,9 +62,10 @@ class Copier:
         result: dict[str, Copied] = {extract.label: Copied() for extract in extracts}
         expected = sum(extract.size for extract in extracts)
         done = 0
-        for extract, block, data in self._blocks(extracts, keep=blobs is not None):
+        for extract, block, stored in self._blocks(extracts, keep=blobs is not None):
             if blobs is not None:
-                blobs.put_compressed(BlobRef(digest=block.digest, size=block.size, stored_size=len(data)), data)
+                for ref, data in stored:
+                    blobs.put_compressed(ref, data)
             result[extract.label].blocks.append(block)
             done += block.size
             progress.update(what, done=done, total=max(done, expected), unit="bytes")
@@ -95,19 +77,19 @@ class Copier:
         for worker in self._workers:
             worker.kill()
 
-    def _blocks(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[tuple[Extract, Block, bytes]]:
+    def _blocks(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[_Frame]:
         if self._info is None or sum(extract.size for extract in extracts) < WORTH_WORKERS:
             for extract in extracts:
-                for block, data in read_blocks(self._session, extract.query, keep=keep):
-                    yield extract, block, data
+                for block, stored in read_blocks(self._session, extract, keep=keep):
+                    yield extract, block, stored
             return
         yield from self._parallel(extracts, keep=keep)
 
-    def _parallel(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[tuple[Extract, Block, bytes]]:
+    def _parallel(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[_Frame]:
         jobs: SimpleQueue[Extract] = SimpleQueue()
         for extract in sorted(extracts, key=lambda extract: -extract.size):
             jobs.put(extract)
-        frames: SimpleQueue[tuple[Extract, Block, bytes] | Exception | None] = SimpleQueue()
+        frames: SimpleQueue[_Frame | Exception | None] = SimpleQueue()
         room = threading.Semaphore(2 * WORKERS)
         threads = [
             threading.Thread(target=self._feed, args=(jobs, frames, room, keep), daemon=True) for _ in range(WORKERS)
@@ -134,7 +116,7 @@ class Copier:
     def _feed(
         self,
         jobs: SimpleQueue[Extract],
-        frames: SimpleQueue[tuple[Extract, Block, bytes] | Exception | None],
+        frames: SimpleQueue[_Frame | Exception | None],
         room: threading.Semaphore,
         keep: bool,  # noqa: FBT001  a thread's arguments are positional
     ) -> None:
@@ -147,15 +129,15 @@ class Copier:
             self._workers.append(worker)
             self._tell(worker, {"conninfo": self._info, "snapshot": self._snapshot})
             for extract in _drain(jobs):
-                self._tell(worker, {"query": extract.query, "keep": keep})
-                for block, data in self._frames(worker):
+                self._tell(worker, {"extract": asdict(extract), "keep": keep})
+                for block, stored in self._frames(worker):
                     room.acquire()
-                    frames.put((extract, block, data))
+                    frames.put((extract, block, stored))
             frames.put(None)
         except Exception as error:  # noqa: BLE001  whatever it is, the thread that waits must hear of it
             frames.put(self._lost(error))
 
-    def _frames(self, worker: subprocess.Popen[bytes]) -> Iterator[tuple[Block, bytes]]:
+    def _frames(self, worker: subprocess.Popen[bytes]) -> Iterator[tuple[Block, list[Stored]]]:
         assert worker.stdout is not None  # noqa: S101  opened as a pipe above
         while True:
             line = worker.stdout.readline()
@@ -166,11 +148,11 @@ class Copier:
                 return
             if "error" in head:
                 raise pg.lookup(head["sqlstate"])(head["error"]) if head["sqlstate"] else OSError(head["error"])
-            stored = head.pop("stored")
-            data = worker.stdout.read(stored)
-            if len(data) != stored:
+            refs = [BlobRef(**ref) for ref in head["stored"]]
+            stored = [(ref, worker.stdout.read(ref.stored_size)) for ref in refs]
+            if any(len(data) != ref.stored_size for ref, data in stored):
                 raise OSError("a worker ended in the middle of a block")
-            yield Block(**head), data
+            yield Block(**head["block"]), stored
 
     def _tell(self, worker: subprocess.Popen[bytes], message: dict[str, object]) -> None:
         assert worker.stdin is not None  # noqa: S101  opened as a pipe above

@@ -8,61 +8,22 @@ out those that only look new. Deleted rows are the snapshot's keys that are not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.blocks import Block
-from rollback_provider.components.postgres.copier import Copier, Extract, chunks
-from rollback_provider.components.postgres.images import Base, TableDelta
+from rollback_provider.components.postgres.base import Base
+from rollback_provider.components.postgres.blocks import Block, Extract
+from rollback_provider.components.postgres.copier import Copied, Copier
+from rollback_provider.components.postgres.horizon import REACH, Horizon, current_xmin
+from rollback_provider.components.postgres.images import TableDelta
+from rollback_provider.components.postgres.lines import IN_MEMORY, contents, read_lines
 from rollback_provider.components.postgres.reversal import TableChange
+from rollback_provider.components.postgres.rows import keys_of
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.components.postgres.tables import Column, Table, columns_of, name_of
+from rollback_provider.components.postgres.trace import Trace, ranges_of
 from rollback_provider.core.component import Blobs, Progress
-
-HORIZON = 1_000_000_000
-"""Transactions after which xmin is not trusted any more; ids wrap at 2**31."""
-
-
-def name_of(table: Table) -> sql.Identifier:
-    """The table's name, quoted."""
-    return sql.Identifier(table.schema, table.name)
-
-
-def columns_of(columns: Iterable[Column], *, alias: str | None = None) -> sql.Composed:
-    """Column names, quoted and separated by commas."""
-    return sql.SQL(", ").join(
-        sql.Identifier(alias, column.name) if alias else sql.Identifier(column.name) for column in columns
-    )
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """A moment, by transaction ids.
-
-    :param xmin: every older transaction had ended by then
-    :param own: the migration's own transaction where the moment lies inside it: its rows are older than the moment
-        all the same
-    """
-
-    xmin: int
-    own: int | None = None
-
-
-def since(horizon: Horizon) -> sql.Composed:
-    """Condition on rows: written after the horizon, or possibly so."""
-    newer = sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(horizon.xmin % 2**32)))
-    if horizon.own is None:
-        return newer
-    return sql.SQL("({} and xmin <> {}::xid)").format(newer, sql.Literal(str(horizon.own % 2**32)))
-
-
-def current_xmin(session: Session) -> int:
-    """The horizon of the current transaction's snapshot: every older transaction is seen by it or never will be."""
-    row = session.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
-    assert row is not None  # noqa: S101  a function always returns its row
-    return int(row[0])
 
 
 def order_of(change: TableChange) -> tuple[Column, ...] | None:
@@ -107,72 +68,89 @@ class DeltaReader:
         self._session = session
         self._copier = copier
         self._base = base
-        self._xmin = xmin
-        self._trackable = trackable and current_xmin(session) - xmin < HORIZON
+        self._since = Horizon(xmin)
+        self._now = current_xmin(session)
+        self._trackable = trackable
 
     def read(self, changes: Sequence[TableChange], blobs: Blobs, progress: Progress) -> list[TableDelta]:
         """Deltas of those tables that changed."""
         return [delta for change in changes if (delta := self._table(change, blobs, progress))]
 
-    def written_since(self, table: Table) -> tuple[int, int]:
-        """Rows of a table now, and how many of them may be newer than the base."""
-        query = sql.SQL("select count(*), count(*) filter (where {}) from only {}").format(
-            since(Horizon(self._xmin)), name_of(table)
-        )
-        row = self._session.execute(query).fetchone()
-        assert row is not None  # noqa: S101  an aggregate always returns its row
-        return int(row[0]), int(row[1])
-
     def _table(self, change: TableChange, blobs: Blobs, progress: Progress) -> TableDelta | None:
-        rewritten = not self._trackable or change.by_name or change.now.filenode != change.then.filenode
-        rows, candidates = self.written_since(change.now)
-        before, _ = self._base.count(change.then.oid)
-        if not rewritten and not candidates and rows == before:
-            return None
-        keyed = order_of(change)
-        rewritten = rewritten or keyed is None
+        order = order_of(change)
+        trace = None
+        if self._trackable and not change.by_name and is_traceable(self._base, change.then.oid, change.now, self._now):
+            key = (order or ())[: len(change.then.key)]
+            trace = Trace(self._session, self._base, change.then.oid, change.now, key, self._since)
+            if not trace.fresh and trace.rows == self._base.count(change.then.oid)[0]:
+                return None
+        return self._delta(change, order, trace if order else None, blobs, progress)
+
+    def _delta(
+        self,
+        change: TableChange,
+        keyed: tuple[Column, ...] | None,
+        trace: Trace | None,
+        blobs: Blobs,
+        progress: Progress,
+    ) -> TableDelta:
+        """What changed; with no trace all rows are copied."""
         order = keyed or tuple(column for column in change.now.columns if not column.generated)
-        select = sql.SQL("select {} from only {}").format(columns_of(order), name_of(change.now))
-        changed = self._copy(select, change.now, None if rewritten else candidates, rows, blobs, progress)
-        deleted = self._deleted(change, keyed, blobs, progress) if keyed and before else ()
+        key = len(change.then.key) if keyed else 0
+        extracts = self._extracts(change.now, order, key, trace)
+        found = self._copier.run(extracts, blobs, progress, f"rows changed in {change.now.scope}")
+        copied = found.get(change.now.scope, Copied())
+        deleted: tuple[Block, ...] = ()
+        if keyed and self._base.count(change.then.oid)[0]:
+            deleted = self._deleted(change, keyed[:key], trace, copied, blobs, progress)
         return TableDelta(
             then=change.then.oid,
             now=change.now,
             order=tuple(column.number for column in order),
-            changed=changed,
+            changed=tuple(copied.blocks),
             deleted=deleted,
-            rows=rows,
-            rewritten=rewritten,
+            rows=trace.rows if trace else copied.rows,
+            rewritten=trace is None,
             keyed=keyed is not None,
+            xmin=self._now,
         )
 
-    def _copy(
-        self, select: sql.Composed, table: Table, candidates: int | None, rows: int, blobs: Blobs, progress: Progress
-    ) -> tuple[Block, ...]:
-        """Copies the rows since the base; all of them where `candidates` is None."""
-        pages, size = heap_size(self._session, table)
-        conditions: list[sql.Composable]
-        if candidates is None:
-            conditions = [sql.SQL(piece) for piece in chunks(pages)]
-        else:
-            conditions = [since(Horizon(self._xmin))]
-            size = size * candidates // max(rows, 1)
-        extracts = [
-            Extract(
-                table.scope,
-                sql.SQL("{} where {}").format(select, condition).as_string(self._session),
-                size // len(conditions),
-            )
-            for condition in conditions
-        ]
-        copied = self._copier.run(extracts, blobs, progress, f"rows changed in {table.scope}")
-        return tuple(copied[table.scope].blocks)
+    def _extracts(self, table: Table, order: tuple[Column, ...], key: int, trace: Trace | None) -> list[Extract]:
+        if trace is None:
+            return whole(self._session, table, table.scope, order, key)
+        _, size = heap_size(self._session, table)
+        conditions = trace.fresh_conditions()
+        each = size * trace.fresh // max(trace.rows * len(conditions), 1)
+        select = sql.SQL("select {} from only {}").format(columns_of(order), name_of(table))
+        queries = [sql.SQL("{} where {}").format(select, condition) for condition in conditions]
+        return [Extract(table.scope, query.as_string(self._session), each) for query in queries]
 
     def _deleted(
-        self, change: TableChange, order: tuple[Column, ...], blobs: Blobs, progress: Progress
+        self,
+        change: TableChange,
+        key: tuple[Column, ...],
+        trace: Trace | None,
+        copied: Copied,
+        blobs: Blobs,
+        progress: Progress,
     ) -> tuple[Block, ...]:
-        """Keys of the base that are not in the table now: an anti-join over a temporary table of the keys."""
-        key = order[: len(change.then.key)]
+        """Keys of the base that are not in the table now."""
+        if trace is None or trace.written > IN_MEMORY:
+            return self._deleted_of_all(change, key, blobs, progress)
+        if trace.written == copied.rows:
+            written = {k for lines in read_lines(copied.blocks, blobs) for k in keys_of(lines, len(key))}
+        else:
+            written = set(trace.written_keys())
+        blocks = []
+        for content in contents(gone for keys in trace.gone(written) for gone in keys):
+            ref = blobs.put_blob(content)
+            blocks.append(Block(ref.digest, ref.size, content.count(b"\n"), ""))
+        return tuple(blocks)
+
+    def _deleted_of_all(
+        self, change: TableChange, key: tuple[Column, ...], blobs: Blobs, progress: Progress
+    ) -> tuple[Block, ...]:
+        """The same where old rows cannot be told from new ones: an anti-join over a temporary table of all keys."""
         stage = sql.Identifier("pg_temp", "rollback_keys")
         names = [sql.Identifier(f"k{i}") for i in range(len(key))]
         declared = sql.SQL(", ").join(
@@ -198,12 +176,30 @@ class DeltaReader:
         return tuple(copied[change.now.scope].blocks)
 
 
-def whole_table(session: Session, table: Table, found: Table) -> list[Extract]:
-    """Extracts of all rows of `found`, as lines of ``table.stored_columns``, under the label of the table's oid."""
-    pages, size = heap_size(session, found)
-    select = sql.SQL("select {} from only {}").format(columns_of(table.stored_columns), name_of(found))
-    pieces = [sql.SQL("{} where {}").format(select, sql.SQL(piece)) for piece in chunks(pages)]
-    return [Extract(str(table.oid), piece.as_string(session), size // len(pieces)) for piece in pieces]
+def is_traceable(base: Base, oid: int, now: Table, xmin: int) -> bool:
+    """Whether a table's rows are where they were when the base was copied, unless somebody has written them.
+
+    :param xmin: the horizon now
+    """
+    origin = base.origin(oid)
+    return now.filenode == origin.filenode and xmin - origin.xmin < REACH
+
+
+def whole(session: Session, table: Table, label: str, columns: Sequence[Column], key: int) -> list[Extract]:
+    """Extracts of all rows of a table, range by range; the first `key` of the columns make its key."""
+    pages, size = heap_size(session, table)
+    select = sql.SQL("select {} from only {}").format(columns_of(columns), name_of(table))
+    found = ranges_of(pages)
+    return [
+        Extract(
+            label,
+            sql.SQL("{} where {}").format(select, each.condition).as_string(session),
+            size // len(found),
+            each.start,
+            key if key < len(columns) else 0,
+        )
+        for each in found
+    ]
 
 
 def heap_size(session: Session, table: Table) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.actions import flat, lines_of
-from rollback_provider.components.postgres.images import Base
+from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.script import data_file
 from rollback_provider.components.postgres.session import SETTINGS
 from rollback_provider.core.component import BlobReader

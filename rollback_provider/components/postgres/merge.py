@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.delta import name_of
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.components.postgres.tables import Column, Table, name_of
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import Action, LedgerEntry
 

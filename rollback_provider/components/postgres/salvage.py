@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, field
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.delta import Horizon, name_of, since
-from rollback_provider.components.postgres.images import IN_MEMORY, TableDelta, read_lines
+from rollback_provider.components.postgres.horizon import Horizon, since
+from rollback_provider.components.postgres.images import TableDelta
+from rollback_provider.components.postgres.lines import IN_MEMORY, read_lines
 from rollback_provider.components.postgres.merge import constant, output
 from rollback_provider.components.postgres.rows import text
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.components.postgres.tables import Column, Table, name_of
 from rollback_provider.core.component import BlobReader
 from rollback_provider.core.model import Action, Json, LedgerEntry
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from rollback_provider.components.postgres.actions import flat, merge_of, table_of
-from rollback_provider.components.postgres.delta import columns_of, name_of
 from rollback_provider.components.postgres.merge import STAGE
+from rollback_provider.components.postgres.tables import columns_of, name_of
 from rollback_provider.core.model import Json
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from psycopg import sql
 
 
 @dataclass(frozen=True)
@@ -102,3 +104,15 @@ class Table:
                 ),
             }
         )
+
+
+def name_of(table: Table) -> sql.Identifier:
+    """The table's name, quoted."""
+    return sql.Identifier(table.schema, table.name)
+
+
+def columns_of(columns: Iterable[Column], *, alias: str | None = None) -> sql.Composed:
+    """Column names, quoted and separated by commas."""
+    return sql.SQL(", ").join(
+        sql.Identifier(alias, column.name) if alias else sql.Identifier(column.name) for column in columns
+    )

@@ -7,9 +7,8 @@ from typing import ClassVar
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.delta import name_of
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Table
+from rollback_provider.components.postgres.tables import Table, name_of
 
 
 class TriggersOff:

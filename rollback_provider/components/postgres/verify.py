@@ -14,15 +14,18 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from rollback_provider.components.postgres.actions import columns_of_action, flat
+from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.blocks import Block, total
 from rollback_provider.components.postgres.catalog import Catalog, differences
 from rollback_provider.components.postgres.copier import Copied, Copier
-from rollback_provider.components.postgres.delta import Horizon, columns_of, name_of, since, whole_table
-from rollback_provider.components.postgres.images import Base, join, read_lines
-from rollback_provider.components.postgres.rows import CHECKSUM_BITS, NULL, checksum, text, texts
+from rollback_provider.components.postgres.delta import is_traceable, whole
+from rollback_provider.components.postgres.horizon import current_xmin
+from rollback_provider.components.postgres.lines import IN_MEMORY, join, read_lines
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS, NULL, checksum, key_of, text, texts
 from rollback_provider.components.postgres.sequences import is_behind, sequence_values
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.components.postgres.tables import Column, Table, columns_of, name_of
+from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.core.component import BlobReader, Progress
 from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
 
@@ -52,7 +55,6 @@ class Verifier:
     """Runs the checks of one database in one transaction.
 
     :param plan: what was to be done: rows that differ are explained by it
-    :param xmin: horizon of the snapshot
     """
 
     def __init__(
@@ -62,7 +64,6 @@ class Verifier:
         copier: Copier,
         base: Base,
         plan: ComponentPlan,
-        xmin: int,
         blobs: BlobReader,
     ) -> None:
         self._component = component
@@ -70,7 +71,6 @@ class Verifier:
         self._copier = copier
         self._base = base
         self._plan = plan
-        self._xmin = xmin
         self._blobs = blobs
 
     def run(
@@ -91,7 +91,11 @@ class Verifier:
             else:
                 pairs.append((rows.table, found))
         copied = self._copier.run(
-            [extract for pair in pairs for extract in whole_table(self._session, *pair)],
+            [
+                extract
+                for table, found in pairs
+                for extract in whole(self._session, found, str(table.oid), table.stored_columns, 0)
+            ],
             None,
             progress,
             f"{self._component}: reading every row",
@@ -197,8 +201,7 @@ class Verifier:
         gain, balance = 0, 0
         for key, now, before in self._differences(table, found, rows, copied.rows, expected, actual):
             gain += (now is not None) - (before is not None)
-            balance += checksum([line for line in (now,) if line is not None])
-            balance -= checksum([line for line in (before,) if line is not None])
+            balance += checksum(_present(now)) - checksum(_present(before))
             reason, problem = _explain(table, key, now, before, touched, listed)
             explained[reason] += 1
             if problem:
@@ -236,36 +239,47 @@ class Verifier:
     ) -> Iterator[Difference]:
         """Rows that differ.
 
-        First only those written since the snapshot are read; if that does not account for everything, all are.
+        First only those written since the snapshot and those that are gone are looked for; if that does not account for everything, all
+        are compared.
         """
-        if (table.oid, table.filenode) == (found.oid, found.filenode):
-            some = list(self._compare(table, found, since(Horizon(self._xmin)), rows_now, outer=False))
+        if self._traceable(table, found):
+            some = list(self._traced(table, found))
             gain = sum((now is not None) - (before is not None) for _, now, before in some)
-            balance = sum(
-                checksum([now] if now is not None else []) - checksum([b] if b is not None else [])
-                for _, now, b in some
-            )
+            balance = sum(checksum(_present(now)) - checksum(_present(before)) for _, now, before in some)
             if rows + gain == rows_now and (expected + balance) % (1 << CHECKSUM_BITS) == actual:
                 yield from some
                 return
-        yield from self._compare(table, found, sql.SQL("true"), rows_now, outer=True)
+        now = self._lines(self._select(table, found, sql.SQL("true").format()))
+        for key, line, before in join(now, rows_now, self._base.lines(table.oid), len(table.key), outer=True):
+            if line != before:
+                yield key, line, before
 
-    def _compare(
-        self, table: Table, found: Table, where: sql.Composable, rows: int, *, outer: bool
-    ) -> Iterator[Difference]:
-        query = self._select(table, found, where)
-        for key, now, before in join(
-            self._lines(query), rows if outer else 0, self._base.lines(table.oid), len(table.key), outer=outer
-        ):
+    def _traceable(self, table: Table, found: Table) -> bool:
+        now = current_xmin(self._session)
+        return table.oid == found.oid and is_traceable(self._base, table.oid, found, now)
+
+    def _traced(self, table: Table, found: Table) -> Iterator[Difference]:
+        """Rows written since the snapshot that differ, and rows that are gone; none where they are too many to hold."""
+        trace = Trace(self._session, self._base, table.oid, found, table.key_columns)
+        if trace.written > IN_MEMORY:
+            return
+        lines = [
+            line
+            for condition in trace.fresh_conditions()
+            for (line,) in self._lines(self._select(table, found, condition))
+        ]
+        for key, now, before in self._base.match(table.oid, [lines], len(lines)):
             if now != before:
                 yield key, now, before
+        gone = {key for keys in trace.gone({key_of(line, len(table.key)) for line in lines}) for key in keys}
+        yield from ((key, None, before) for key, before in self._base.find(table.oid, gone))
 
     def _lines(self, query: sql.Composed) -> Iterator[list[bytes]]:
         with self._session.cursor().copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
             for row in copy:
                 yield [bytes(row)[:-1]]
 
-    def _select(self, table: Table, found: Table, where: sql.Composable) -> sql.Composed:
+    def _select(self, table: Table, found: Table, where: sql.Composed) -> sql.Composed:
         return sql.SQL("select {} from only {} where {}").format(
             columns_of(table.stored_columns), name_of(found), where
         )
@@ -308,6 +322,10 @@ class Verifier:
             detail=detail,
             differences=tuple(differences)[:SHOWN],
         )
+
+
+def _present(line: bytes | None) -> list[bytes]:
+    return [] if line is None else [line]
 
 
 def _remember(touched: _Touched, op: str, line: bytes, width: int, columns: Sequence[Column]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from psycopg import errors as pg
 from psycopg import sql
 
-from rollback_provider.components.postgres.delta import columns_of, name_of
 from rollback_provider.components.postgres.merge import STAGE, Merge, list_touched
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.tables import columns_of, name_of
 from rollback_provider.components.postgres.triggers import TriggersOff
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import Action, LedgerEntry

@@ -5,13 +5,13 @@ from __future__ import annotations
 from psycopg import errors as pg
 from psycopg import sql
 
-from rollback_provider.components.postgres.delta import name_of, since
+from rollback_provider.components.postgres.horizon import since
 from rollback_provider.components.postgres.merge import output
 from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.reverse import Retyped
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Column
+from rollback_provider.components.postgres.tables import Column, name_of
 
 
 def converts(session: Session, column: Retyped) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.blocks import BLOCK_BYTES
+from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.copier import Copier
-from rollback_provider.components.postgres.delta import Horizon
-from rollback_provider.components.postgres.images import Base, TableDelta
+from rollback_provider.components.postgres.horizon import Horizon
+from rollback_provider.components.postgres.images import TableDelta
+from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.merge import STAGE, Merge
 from rollback_provider.components.postgres.reversal import Reversal, TableChange
 from rollback_provider.components.postgres.reverse import Retyped
@@ -104,17 +105,3 @@ class Desk:
                 reason=reason,
             )
         )
-
-
-def contents(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines put together to pieces of a few megabytes."""
-    piece: list[bytes] = []
-    size = 0
-    for line in lines:
-        piece.append(line)
-        size += len(line)
-        if size >= BLOCK_BYTES:
-            yield b"\n".join(piece) + b"\n"
-            piece, size = [], 0
-    if piece:
-        yield b"\n".join(piece) + b"\n"

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.blocks import total
-from rollback_provider.components.postgres.copier import Extract
-from rollback_provider.components.postgres.delta import columns_of, current_xmin, heap_size, name_of, since
-from rollback_provider.components.postgres.images import TableDelta, read_lines
+from rollback_provider.components.postgres.blocks import Extract, total
+from rollback_provider.components.postgres.delta import heap_size
+from rollback_provider.components.postgres.horizon import current_xmin, since
+from rollback_provider.components.postgres.images import TableDelta
+from rollback_provider.components.postgres.lines import read_lines
 from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.rows import texts
+from rollback_provider.components.postgres.tables import columns_of, name_of
 from rollback_provider.core.model import Json
 
 

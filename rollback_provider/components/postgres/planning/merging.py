@@ -8,13 +8,13 @@ from itertools import chain
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.blocks import Block
-from rollback_provider.components.postgres.copier import Extract
-from rollback_provider.components.postgres.images import Spool, TableDelta, join, read_lines
+from rollback_provider.components.postgres.blocks import Block, Extract
+from rollback_provider.components.postgres.images import TableDelta
+from rollback_provider.components.postgres.lines import Spool, contents, read_lines
 from rollback_provider.components.postgres.merge import STAGE, Child, list_touched
 from rollback_provider.components.postgres.planning.alignment import Alignment
 from rollback_provider.components.postgres.planning.conversions import inexact
-from rollback_provider.components.postgres.planning.desk import Desk, contents
+from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.tables import Column, Table
@@ -51,9 +51,8 @@ class TableMerge:
         gone = ([key + _GONE for key in keys] for keys in read_lines(delta.deleted, desk.blobs))
         left = chain(read_lines(delta.changed, desk.blobs), gone)
         rows = sum(block.rows for block in (*delta.changed, *delta.deleted))
-        width, oid = len(self._change.then.key), self._change.then.oid
-        for _, line, before in join(left, rows, desk.situation.base.lines(oid), width):
-            assert line is not None  # noqa: S101  without `outer` every result has a left side
+        for _, line, before in desk.situation.base.match(self._change.then.oid, left, rows):
+            assert line is not None  # noqa: S101  every result has a left side
             if line.endswith(_GONE):
                 if before is not None:
                     deleted.add(before)

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from psycopg import sql
 
 from rollback_provider.components.postgres.actions import lines_of
-from rollback_provider.components.postgres.delta import Horizon, current_xmin, name_of
+from rollback_provider.components.postgres.horizon import Horizon, current_xmin
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.merge import Merge
 from rollback_provider.components.postgres.planning.alignment import Columns
@@ -23,7 +23,7 @@ from rollback_provider.components.postgres.planning.merging import TableMerge
 from rollback_provider.components.postgres.planning.order import deferring, parents_first
 from rollback_provider.components.postgres.reversal import Statement, TableChange
 from rollback_provider.components.postgres.salvage import Salvage, left_by_migration
-from rollback_provider.components.postgres.tables import Column
+from rollback_provider.components.postgres.tables import Column, name_of
 from rollback_provider.core.errors import ConfigurationError, ConflictError, UnsupportedError
 from rollback_provider.core.model import Action, Json
 

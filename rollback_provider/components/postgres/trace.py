@@ -1,0 +1,156 @@
+"""One table now against the rows of the base, without comparing them all.
+
+A row that nobody has written since it was copied still has its place (ctid) and its xmin, so one scan of the table's
+tuple headers counts what is left of the base and what is new, range of pages by range of pages. Where fewer rows are
+left than were copied and the new ones do not account for the rest, the keys of that range alone are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from rollback_provider.components.postgres.base import Base
+from rollback_provider.components.postgres.blocks import Block
+from rollback_provider.components.postgres.horizon import Horizon, since
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.tables import Column, Table, columns_of, name_of
+
+RANGE_PAGES = 4096
+"""Pages of one range: 32 MB of heap."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Pages of a table from `start` to before `stop`; the last range of a table is open, for pages added meanwhile."""
+
+    start: int
+    stop: int | None
+
+    @property
+    def condition(self) -> sql.Composed:
+        """That a row lies in it."""
+        lower, upper = self.bounds
+        return sql.SQL("ctid >= {} and ctid < {}").format(lower, upper)
+
+    @property
+    def bounds(self) -> tuple[str, str]:
+        """As text of ctids."""
+        return f"({self.start},0)", f"({2**32 - 1 if self.stop is None else self.stop},0)"
+
+
+def ranges(starts: Sequence[int]) -> list[Range]:
+    """Ranges that begin at these pages, in order."""
+    return [Range(start, stop) for start, stop in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def ranges_of(pages: int) -> list[Range]:
+    """Ranges of a table of so many pages."""
+    return ranges(range(0, max(pages, 1), RANGE_PAGES))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What one range holds: rows left as they were copied, rows written since the horizon, all rows."""
+
+    range: Range
+    left: int
+    fresh: int
+    rows: int
+
+
+class Trace:
+    """Compares a table with the base in one transaction.
+
+    The table must have the filenode of :meth:`Base.origin`, and its transaction ids must be comparable with the base's.
+
+    :param now: the table as it is now
+    :param key: the columns that make the snapshot's key, as they are named now
+    :param horizon: rows written after it count as fresh; the moment of the base's copy where not given
+    """
+
+    def __init__(
+        self, session: Session, base: Base, oid: int, now: Table, key: Sequence[Column], horizon: Horizon | None = None
+    ) -> None:
+        self._session = session
+        self._base = base
+        self._oid = oid
+        self._now = now
+        self._key = key
+        self._copied = Horizon(base.origin(oid).xmin)
+        self._horizon = horizon or self._copied
+        self._counts = self._counted()
+
+    @property
+    def rows(self) -> int:
+        """Number of rows now."""
+        return sum(each.rows for each in self._counts)
+
+    @property
+    def fresh(self) -> int:
+        """Number of rows written after the horizon."""
+        return sum(each.fresh for each in self._counts)
+
+    @property
+    def written(self) -> int:
+        """Number of rows written after the base was copied."""
+        return sum(each.rows - each.left for each in self._counts)
+
+    def fresh_conditions(self) -> list[sql.Composed]:
+        """Conditions that together select the fresh rows, and read only pages that hold some."""
+        return [
+            sql.SQL("{} and {}").format(each.range.condition, since(self._horizon))
+            for each in self._counts
+            if each.fresh
+        ]
+
+    def written_keys(self) -> Iterator[bytes]:
+        """Keys of the rows written after the base was copied."""
+        for each in self._counts:
+            if each.rows > each.left:
+                yield from self._keys(sql.SQL("{} and {}").format(each.range.condition, since(self._copied)))
+
+    def gone(self, written: Collection[bytes]) -> Iterator[list[bytes]]:
+        """Keys of the base's rows that are not in the table any more.
+
+        :param written: the keys of the rows written after the base was copied
+        """
+        overlay = self._base.overlay(self._oid)
+        for each, blocks in zip(self._counts, self._blocks(), strict=True):
+            if sum(block.rows for block in blocks) == each.left:
+                continue
+            keys = [key for part in self._base.stored_keys(self._oid, blocks) for key in part]
+            unknown = [key for key in keys if key not in written and key not in overlay]
+            if len(unknown) > each.left:
+                left = set(self._keys(sql.SQL("{} and not {}").format(each.range.condition, since(self._copied))))
+                yield [key for key in unknown if key not in left]
+        yield [key for key, line in overlay.items() if line is not None and key not in written]
+
+    def _blocks(self) -> Iterator[list[Block]]:
+        """The base's blocks, range by range."""
+        by_page: dict[int, list[Block]] = {}
+        for block in self._base.origin(self._oid).blocks:
+            by_page.setdefault(block.page or 0, []).append(block)
+        return (by_page.get(each.range.start, []) for each in self._counts)
+
+    def _counted(self) -> list[_Counted]:
+        found = ranges(sorted({0, *(block.page or 0 for block in self._base.origin(self._oid).blocks)}))
+        lower, upper = zip(*(each.bounds for each in found), strict=True)
+        # A nested loop over ranges of ctid: each page is read once, whatever the number of ranges.
+        query = sql.SQL(
+            "select c.* from unnest(%s::tid[], %s::tid[]) with ordinality r (lower, upper, number) cross join lateral"
+            " (select count(*) filter (where not {}), count(*) filter (where {}), count(*) from only {}"
+            " where ctid >= r.lower and ctid < r.upper) c order by r.number"
+        ).format(since(self._copied), since(self._horizon), name_of(self._now))
+        counts = self._session.execute(query, [list(lower), list(upper)]).fetchall()
+        return [_Counted(each, *count) for each, count in zip(found, counts, strict=True)]
+
+    def _keys(self, condition: sql.Composed) -> Iterator[bytes]:
+        query = sql.SQL("copy (select {} from only {} where {}) to stdout").format(
+            columns_of(self._key), name_of(self._now), condition
+        )
+        with self._session.cursor().copy(query) as copy:
+            for row in copy:
+                yield bytes(row)[:-1]
