@@ -1198,7 +1198,8 @@ class History:
 
     def _judge(self, before: str) -> None:
         after = schema_text(self.database)
-        self.left_off = _validated(after) == _validated(before) and after != before
+        nulls = _not_validated_nulls(after)
+        self.left_off = _validated(after, nulls) == _validated(before, nulls) and after != before
         if self.left_off:
             self.verdict.notes["constraints left not valid"] += 1
         elif after != before:
@@ -1450,13 +1451,20 @@ def _literal(value: str | None) -> str:
     return "null" if value is None else "'" + value.replace("'", "''") + "'"
 
 
-def _validated(schema: str) -> str:
-    """A schema's text with constraints that are not validated taken for validated."""
-    lines = [line.rstrip(";,") for line in schema.replace(" NOT VALID", "").split("\n")]
-    nulls = {found[1] for line in lines if (found := re.match(r" *ADD CONSTRAINT \S+ NOT NULL (\S+)", line))}
+def _lines(schema: str) -> list[str]:
+    return [line.rstrip(";,") for line in schema.replace(" NOT VALID", "").split("\n")]
+
+
+def _not_validated_nulls(schema: str) -> set[str]:
+    """Columns whose NOT NULL stands apart from them in the schema's text, as one that is not validated does."""
+    return {found[1] for line in _lines(schema) if (found := re.match(r" *ADD CONSTRAINT \S+ NOT NULL (\S+)", line))}
+
+
+def _validated(schema: str, nulls: set[str]) -> str:
+    """A schema's text with constraints that are not validated taken for validated, and without the NOT NULL of these columns."""
     kept = [
         line.replace(" NOT NULL", "") if re.match(r" *(\S+) ", line) and line.split()[0] in nulls else line
-        for line in lines
+        for line in _lines(schema)
     ]
     return "\n".join(
         sorted(line for line in kept if " NOT NULL " not in line and not re.fullmatch(r"ALTER TABLE \S+", line))

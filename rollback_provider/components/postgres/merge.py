@@ -76,9 +76,9 @@ class Merge:
         return self._create([*self._key_types(), *values])
 
     def index(self) -> sql.Composed:
-        """Indexes the stage by its key: whatever the planner thinks of the table, finding a row in the stage is cheap."""
+        """Indexes the stage by its key, and tells the planner of it: of the other columns it need not know."""
         keys = sql.SQL(", ").join(sql.SQL(f"k{i}") for i in range(len(self.key)))
-        return sql.SQL("create index on {} ({})").format(STAGE, keys)
+        return sql.SQL("create index on {0} ({1}); analyze {0} ({1})").format(STAGE, keys)
 
     @property
     def match(self) -> sql.Composed:
@@ -98,9 +98,22 @@ class Merge:
         ]
         return sql.SQL("({})").format(sql.SQL(" or ").join(parts)) if parts else sql.SQL("false").format()
 
-    def image(self) -> sql.Composed:
-        """A digest of row `t`, to know whether it is still the one that was listed."""
-        return sql.SQL("md5(row({})::text)").format(sql.SQL(", ").join(output(self._now(c)) for c in self.columns))
+    def image(self, places: Iterable[int] | None = None) -> sql.Composed:
+        """A digest of row `t`, to know whether it is still the one that was listed: of these columns, or of all."""
+        columns = self.columns if places is None else [self.columns[i] for i in places]
+        return sql.SQL("md5(row({})::text)").format(sql.SQL(", ").join(output(self._now(c)) for c in columns))
+
+    def changed(self) -> sql.Composed:
+        """For each column, whether the migration has changed it in some row of an `update` stage."""
+        changed = [sql.SQL(f"bool_or(s.o{i} is distinct from s.n{i})") for i in range(len(self.columns))]
+        return sql.SQL("select {} from {} s").format(sql.SQL(", ").join(changed), STAGE)
+
+    def staged(self, places: Sequence[int]) -> sql.Composed:
+        """The stage's rows with only these of its columns, in the order of the key."""
+        images = sql.SQL("").join(sql.SQL(f"s.{image}{i}, ") for image in "on" for i in places)
+        return sql.SQL("select {key}, {images}s.seen from {stage} s order by {key}").format(
+            key=self.key_order, images=images, stage=STAGE
+        )
 
     def lock(self) -> sql.Composed:
         """Locks the rows of the stage, in the order of the key so that two such statements cannot deadlock."""
@@ -127,10 +140,10 @@ class Merge:
             image=sql.SQL("case when t.ctid is null then 'gone' else {} end").format(self.image()),
         )
 
-    def mark_seen(self) -> sql.Composed:
+    def mark_seen(self, image: sql.Composed) -> sql.Composed:
         """Notes in the stage how rows that applications have touched look now."""
         return sql.SQL("update {} s set seen = {} from only {} t where {} and {}").format(
-            STAGE, self.image(), name_of(self.table), self.match, self.touched()
+            STAGE, image, name_of(self.table), self.match, self.touched()
         )
 
     def mark_gone(self) -> sql.Composed:

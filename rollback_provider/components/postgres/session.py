@@ -43,6 +43,7 @@ SETTINGS = {
     "row_security": "off",
     "synchronize_seqscans": "off",
     "jit": "off",
+    "random_page_cost": "1.1",
     "check_function_bodies": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -51,8 +52,8 @@ SETTINGS = {
     "default_transaction_read_only": "off",
     "client_min_messages": "warning",
 }
-"""What changes how values are written out, which rows are seen, or when we are cut off. With row_security off a policy that would hide
-rows raises an error instead."""
+"""What changes how values are written out, which rows are seen, how rows of a stage are found (by index, which is made for it), or when we
+are cut off. With row_security off a policy that would hide rows raises an error instead."""
 
 LOCK_TIMEOUT_MS = 500
 """How long one attempt waits for a lock: whoever queues behind us waits no longer than this."""

@@ -118,14 +118,14 @@ class Trace:
         :param written: the keys of the rows written after the base was copied
         """
         overlay = self._base.overlay(self._oid)
+        known = {*written, *overlay} if overlay else written
         for each, blocks in zip(self._counts, self._blocks(), strict=True):
             if sum(block.rows for block in blocks) == each.left:
                 continue
             keys = [key for part in self._base.stored_keys(self._oid, blocks) for key in part]
-            unknown = [key for key in keys if key not in written and key not in overlay]
-            if len(unknown) > each.left:
+            if len(keys) - sum(map(known.__contains__, keys)) > each.left:
                 left = set(self._keys(sql.SQL("{} and not {}").format(each.range.condition, since(self._copied))))
-                yield [key for key in unknown if key not in left]
+                yield [key for key in keys if key not in left and key not in known]
         yield [key for key, line in overlay.items() if line is not None and key not in written]
 
     def _blocks(self) -> Iterator[list[Block]]:

@@ -106,7 +106,6 @@ class RowWriter:
         with self._session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
             copy.write(b"".join(line + b"\n" for line in lines))
         self._session.execute(merge.index())
-        self._session.execute(sql.SQL("analyze {}").format(STAGE))
 
     def _list(self, merge: Merge, *, deleting: bool) -> None:
         scope = (self._component, merge.table.scope)

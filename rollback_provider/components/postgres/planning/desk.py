@@ -72,7 +72,6 @@ class Desk:
                 rows += content.count(b"\n")
                 copy.write(content)
         self.session.execute(merge.index())
-        self.session.execute(sql.SQL("analyze {}").format(STAGE))
         return rows
 
     def read(self, query: sql.Composed) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from psycopg import sql
 from rollback_provider.components.postgres.blocks import Block, Extract
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.lines import Spool, contents, read_lines
-from rollback_provider.components.postgres.merge import STAGE, Child, list_touched
+from rollback_provider.components.postgres.merge import Child, list_touched
 from rollback_provider.components.postgres.planning.alignment import Alignment
 from rollback_provider.components.postgres.planning.conversions import inexact
 from rollback_provider.components.postgres.planning.desk import Desk
@@ -71,18 +71,23 @@ class TableMerge:
         if not rows:
             return
         desk.ledger.examined(desk.component, then.scope, rows)
-        self._list(op)
+        places = self._to_write() if op == "update" else range(len(alignment.columns))
+        self._list(op, merge.image(places))
         desk.session.execute(merge.done() if op == "update" else merge.gone())
         for i in alignment.inexact:
             retyped = desk.situation.retyped[then.oid, alignment.columns[i].number]
             desk.session.execute(alignment.convert(i, retyped))
-        query = sql.SQL("select * from {} s order by {}").format(STAGE, merge.key_order).as_string(desk.session)
-        blocks = desk.copier.run([Extract("stage", query, 0)], desk.blobs, desk.progress, f"rows to {op}")[
-            "stage"
-        ].blocks
+        extract = Extract("stage", merge.staged(places).as_string(desk.session), 0)
+        blocks = desk.copier.run([extract], desk.blobs, desk.progress, f"rows to {op}")["stage"].blocks
         if blocks:
-            action = _action(op, then, alignment.columns, blocks)
+            action = _action(op, then, [alignment.columns[i] for i in places], blocks)
             yield action | {"children": self._children()} if op == "delete" else action
+
+    def _to_write(self) -> list[int]:
+        """Places of the columns that the migration has changed in some row: the others need not be carried along."""
+        alignment = self._alignment
+        row = self._desk.session.execute(alignment.merge.changed()).fetchone() or ()
+        return [i for i, changed in enumerate(row) if changed or i in alignment.inexact]
 
     def _inserts(self, deleted: Spool) -> Iterator[Json]:
         """Rows that the migration deleted, as they were; those whose key is taken again are listed and left out."""
@@ -111,14 +116,17 @@ class TableMerge:
         if blocks:
             yield _action("insert", then, then.stored_columns[len(names) :], blocks)
 
-    def _list(self, op: str) -> None:
-        """Lists what applications have done to the stage's rows, and notes in the stage what was listed and what was approved."""
+    def _list(self, op: str, image: sql.Composed) -> None:
+        """Lists what applications have done to the stage's rows, and notes in the stage what was listed and what was approved.
+
+        :param image: digest of a row's columns that will be compared again when the plan is executed
+        """
         desk, merge = self._desk, self._alignment.merge
         keep = desk.situation.policy.conflicts != "restore"
         scope = (desk.component, self._change.then.scope)
         desk.conflicts += list_touched(desk.session, merge, scope, desk.ledger, deleting=op == "delete", keep=keep)
         desk.session.execute(merge.mark_gone())
-        desk.session.execute(merge.mark_seen())
+        desk.session.execute(merge.mark_seen(image))
         if not keep:
             for i in range(len(merge.columns)):
                 desk.session.execute(merge.approve_now(i, unless_equal=op == "update"))
