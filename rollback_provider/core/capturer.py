@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import cast
 
-from rollback_provider.core.component import Blobs, Component, ConnectionResolver, Progress
-from rollback_provider.core.errors import ConfigurationError, LockedError
+from rollback_provider.core.component import Blobs, Component, ConnectionResolver, Incremental, Progress
+from rollback_provider.core.errors import ConfigurationError, LockedError, StoreError
 from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
     Attribution,
@@ -18,6 +20,9 @@ from rollback_provider.core.model import (
 )
 from rollback_provider.core.registry import build, rollback_order
 from rollback_provider.core.repository import Repository, Store, make_id
+
+_LOOKED_AT = 20
+"""Snapshots, the newest first, among which one to build upon is looked for."""
 
 
 class RecordingBlobs:
@@ -63,23 +68,60 @@ def take_snapshot(
     if not migration.strip():
         raise ConfigurationError("The migration has no name")
     rollback_order(specs)
+    repository = Repository(store)
+    while True:
+        snapshot, used = _captured(store, migration, specs, connections, progress, actor, watch)
+        repository.save_snapshot(snapshot)
+        if used <= set(repository.snapshot_ids()):
+            return snapshot
+        # A prune has removed what this one builds upon before it could see that it does.
+        store.delete(f"snapshots/{snapshot.id}")
+
+
+def _captured(
+    store: Store,
+    migration: str,
+    specs: Sequence[ComponentSpec],
+    connections: ConnectionResolver,
+    progress: Progress,
+    actor: str,
+    watch: Callable[[Component], None],
+) -> tuple[Snapshot, set[str]]:
+    """A snapshot that is not sealed yet, and the ids of the snapshots on which it builds."""
     created = utcnow()
+    used: set[str] = set()
 
     def capture(component: Component, blobs: RecordingBlobs) -> ComponentState:
-        if owner := owner_of(store, component.identity()):
+        identity = component.identity()
+        if owner := owner_of(store, identity):
             raise LockedError(
                 f"Rollback {owner} has begun and is not finished",
                 component=component.spec.name,
                 state="The component is somewhere between migrated and rolled back; no snapshot was taken",
                 next_step=f"Finish it: rollbackctl execute {owner}; or give it up: rollbackctl abandon {owner}",
             )
-        return component.capture(blobs, progress)
+        found = _earlier(Repository(store), component, identity) if isinstance(component, Incremental) else None
+        if found is None:
+            return component.capture(blobs, progress)
+        snapshot_id, earlier = found
+        used.add(snapshot_id)
+        return cast(Incremental, component).capture_since(earlier, blobs, progress)
 
     states = tuple(_capture(store, spec, connections, capture, watch) for spec in specs)
     draft = Snapshot(id="", migration=migration, created=created, actor=actor, components=states)
-    snapshot = draft.model_copy(update={"id": make_id(migration, created, draft.to_json())})
-    Repository(store).save_snapshot(snapshot)
-    return snapshot
+    return draft.model_copy(update={"id": make_id(migration, created, draft.to_json())}), used
+
+
+def _earlier(repository: Repository, component: Component, identity: str) -> tuple[str, ComponentState] | None:
+    """The newest state of the same system, with the same options, and its snapshot's id. What cannot be read is passed over."""
+    newest_first = sorted(repository.snapshot_ids(), key=lambda snapshot_id: snapshot_id.split("-")[-2:], reverse=True)
+    for snapshot_id in newest_first[:_LOOKED_AT]:
+        with suppress(StoreError):
+            for state in repository.snapshot(snapshot_id).components:
+                spec = state.spec
+                if (state.identity, spec.kind, spec.options) == (identity, component.kind, component.spec.options):
+                    return snapshot_id, state
+    return None
 
 
 def take_checkpoint(
@@ -135,4 +177,4 @@ def _capture(
         state = capture(component, blobs)
     finally:
         component.close()
-    return state.model_copy(update={"blobs": tuple(blobs.written)})
+    return state.model_copy(update={"blobs": tuple(dict.fromkeys((*state.blobs, *blobs.written)))})

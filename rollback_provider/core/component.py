@@ -104,7 +104,7 @@ class Component(Protocol):
         """Names the system itself, for locks: the same for every way of reaching it. Holds no secret. May do I/O."""
         ...
 
-    def capture(self, blobs: BlobWriter, progress: Progress) -> ComponentState:
+    def capture(self, blobs: Blobs, progress: Progress) -> ComponentState:
         """Everything needed to come back to the state now. Reads only. Raises UnsupportedError by name for what it cannot bring back."""
         ...
 
@@ -171,4 +171,16 @@ class Exportable(Protocol):
 
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterable[tuple[str, bytes]]:
         """Relative names and contents of the files, scripts among them."""
+        ...
+
+
+@runtime_checkable
+class Incremental(Protocol):
+    """A component that can take a snapshot by reading only what has changed since an earlier one."""
+
+    def capture_since(self, earlier: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
+        """The same as `capture`, as complete, and read alike; what it refers to of the earlier state's blobs stands in its `blobs`.
+
+        :param earlier: a state of the same system and options, out of a sealed snapshot
+        """
         ...

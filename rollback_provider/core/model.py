@@ -67,7 +67,7 @@ class ComponentState(Model):
     :param payload: what the component needs to come back; large things are blobs it refers to
     :param summary: counts a person wants to see: ``{"tables": 5, "rows": 1200000}``
     :param identity: names the system itself (not the way to it), for locks: two names for one database share it
-    :param blobs: digests of all blobs this state needs; filled in by the one who seals it
+    :param blobs: digests of all blobs this state needs; the one who seals it adds those that were written for it
     """
 
     spec: ComponentSpec

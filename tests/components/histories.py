@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from rollback_provider.components.postgres import steps
+from rollback_provider.components.postgres import steps, taking
 from rollback_provider.core.errors import (
     BusyError,
     ComponentUnavailableError,
@@ -177,6 +177,7 @@ class History:
     def run(self) -> Verdict:
         """Runs the history and judges it."""
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(taking, "MOST_CHANGED", 1.0)
             if self.small_steps:
                 patch.setattr(steps, "ONE_TRANSACTION_ROWS", 0)
                 patch.setattr(steps, "BATCH_ROWS", self.rng.choice([1, 3, 7]))
@@ -210,6 +211,8 @@ class History:
         with self.database.connect() as connection:
             self._setup(connection)
             self._learn(connection)
+        if self._rng("earlier").random() < 0.5:
+            self._earlier()
         before = schema_text(self.database)
         self.scenario.begin("select 1")
         self._say("-- snapshot")
@@ -236,6 +239,17 @@ class History:
         self._say("-- execute")
         self._execute()
         self._judge(before)
+
+    def _earlier(self) -> None:
+        """Takes another snapshot, on which the one that counts will build, and lets applications write."""
+        self.scenario.begin("select 1")
+        self._say("-- earlier snapshot")
+        with self.database.connect() as connection:
+            for i in range(4):
+                own = self._rng(f"earlier write {i}")
+                tables = self._free_tables(connection)
+                if tables and self._wanted(f"earlier write {i}"):
+                    self._try(connection, self._write(connection, own, quoted(*own.choice(tables))) or "select 1")
 
     def _observed(self) -> None:
         during = self.meanwhile

@@ -19,9 +19,9 @@ from rollback_provider.components.postgres.apply import Applier
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.catalog.sql_text import ident
 from rollback_provider.components.postgres.copier import Copier
-from rollback_provider.components.postgres.delta import DeltaReader, whole
+from rollback_provider.components.postgres.delta import DeltaReader
 from rollback_provider.components.postgres.horizon import Horizon, current_xmin
-from rollback_provider.components.postgres.images import TableRows, load_deltas, save_deltas, save_rows
+from rollback_provider.components.postgres.images import load_deltas, save_deltas, save_rows
 from rollback_provider.components.postgres.planning.conversions import converts
 from rollback_provider.components.postgres.planning.desk import Desk, Situation
 from rollback_provider.components.postgres.planning.planner import DataPlanner
@@ -37,6 +37,7 @@ from rollback_provider.components.postgres.session import (
     reading,
 )
 from rollback_provider.components.postgres.steps import assemble
+from rollback_provider.components.postgres.taking import EarlierCopy, take_rows, types_of
 from rollback_provider.components.postgres.verify import Verifier
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import ConfigurationError, UnsupportedError
@@ -83,48 +84,91 @@ class PostgresComponent:
         with mapped(self.spec.name):
             return identity_of(self._open())
 
-    def capture(self, blobs: BlobWriter, progress: Progress) -> ComponentState:
+    def capture(self, blobs: Blobs, progress: Progress) -> ComponentState:
         """Schema, all rows, and sequences, under one snapshot of the database."""
         with self._reading() as (session, copier):
             catalog = catalogs.capture(session, self._schemas)
-            tables = catalog.tables()
-            extracts = [
-                extract
-                for table in tables
-                for extract in whole(session, table, str(table.oid), table.stored_columns, len(table.key))
-            ]
-            copied = copier.run(extracts, blobs, progress, f"{self.spec.name}: copying rows")
-            xmin = current_xmin(session)
-            rows = [TableRows(table, tuple(copied[str(table.oid)].blocks), xmin) for table in tables]
-            outside = sorted(tables_in(session, None).keys() - {table.oid for table in tables})
-            payload = self._payload(session, catalog, blobs) | {"rows": save_rows(rows, blobs), "outside": outside}
-            return self._state(session, payload, {"tables": len(tables), "rows": sum(r.rows for r in rows)})
+            return self._captured(session, copier, catalog, None, blobs, progress)
+
+    def capture_since(self, earlier: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
+        """The same; of tables in which little has changed since an earlier state only the changes are copied."""
+        with self._reading() as (session, copier):
+            catalog = catalogs.capture(session, self._schemas)
+            then = catalog_of(earlier, blobs)
+            copy = None
+            if then.same_database(catalog):
+                same_types = self._schemas is None and types_of(then) == types_of(catalog)
+                copy = EarlierCopy(Base(earlier.payload["rows"], None, blobs), same_types=same_types)
+            return self._captured(session, copier, catalog, copy, blobs, progress)
+
+    def _captured(
+        self,
+        session: Session,
+        copier: Copier,
+        catalog: catalogs.Catalog,
+        earlier: EarlierCopy | None,
+        blobs: Blobs,
+        progress: Progress,
+    ) -> ComponentState:
+        tables = catalog.tables()
+        taken = take_rows(session, copier, tables, earlier, blobs, progress, f"{self.spec.name}: copying rows")
+        outside = sorted(tables_in(session, None).keys() - {table.oid for table in tables})
+        payload = self._payload(session, catalog, blobs) | {
+            "rows": save_rows(taken.rows, blobs),
+            "deltas": save_deltas(taken.deltas, blobs) if taken.deltas else None,
+            "outside": outside,
+        }
+        summary = {"tables": len(tables), "rows": taken.count}
+        return self._state(session, payload, summary).model_copy(update={"blobs": taken.reused})
 
     def checkpoint(self, snapshot: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """Catalog and changed rows since the snapshot."""
         with self._reading() as (session, copier):
-            return self.changes(session, copier, snapshot, None, blobs, progress)
+            return self.changes(session, copier, snapshot, blobs, progress)
+
+    def catch_up(
+        self, session: Session, copier: Copier, snapshot: ComponentState, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """What changed since the rows of the snapshot were copied, be it before or after it was sealed: to be laid over these rows."""
+        return self._changes(session, copier, snapshot, (None, None), blobs, progress)
 
     def changes(
         self,
         session: Session,
         copier: Copier,
         snapshot: ComponentState,
-        catch_up: ComponentState | None,
+        blobs: Blobs,
+        progress: Progress,
+        *,
+        caught_up: ComponentState | None = None,
+    ) -> ComponentState:
+        """What changed in the current transaction's view since the snapshot, or since it was caught up."""
+        since = (
+            (caught_up.payload["deltas"], caught_up.payload["xmin"])
+            if caught_up
+            else (snapshot.payload["deltas"], snapshot.payload["xmin"])
+        )
+        return self._changes(session, copier, snapshot, since, blobs, progress)
+
+    def _changes(
+        self,
+        session: Session,
+        copier: Copier,
+        snapshot: ComponentState,
+        since: tuple[str | None, int | None],
         blobs: Blobs,
         progress: Progress,
     ) -> ComponentState:
-        """What changed in the current transaction's view since the snapshot, or since `catch_up`, a state of the same shape."""
+        """What changed since a moment: the delta that is laid over the snapshot's rows, and the horizon."""
+        overlay, xmin = since
         then = catalog_of(snapshot, blobs)
         now = catalogs.capture(session, self._schemas, since=then)
-        catch_up_deltas = catch_up.payload["deltas"] if catch_up else None
-        base = Base(snapshot.payload["rows"], catch_up_deltas, blobs)
-        xmin = (catch_up or snapshot).payload["xmin"]
+        base = Base(snapshot.payload["rows"], overlay, blobs)
         reader = DeltaReader(session, copier, base, xmin, trackable=then.same_database(now))
         deltas = reader.read(reverse(then, now).tables, blobs, progress)
         payload = self._payload(session, now, blobs) | {
             "deltas": save_deltas(deltas, blobs),
-            "catchUp": catch_up_deltas,
+            "catchUp": overlay,
             "own": None,
         }
         summary = {
@@ -161,7 +205,7 @@ class PostgresComponent:
                     next_step="Undo these by hand, then generate again",
                 )
             check_owned(session, reversal, self.spec.name)
-            changes = checkpoint or self.changes(session, copier, snapshot, None, blobs, progress)
+            changes = checkpoint or self.changes(session, copier, snapshot, blobs, progress)
             base = Base(snapshot.payload["rows"], changes.payload["catchUp"], blobs)
             situation = Situation(
                 base=base,

@@ -60,15 +60,15 @@ class DeltaReader:
     """Reads deltas in one transaction.
 
     :param base: the rows to compare with
-    :param xmin: horizon of the state that `base` is
+    :param xmin: horizon of the state that `base` is; None where it is the rows as they were copied, each table at its own moment
     :param trackable: false where transaction ids of now and then cannot be compared (another cluster)
     """
 
-    def __init__(self, session: Session, copier: Copier, base: Base, xmin: int, *, trackable: bool) -> None:
+    def __init__(self, session: Session, copier: Copier, base: Base, xmin: int | None, *, trackable: bool) -> None:
         self._session = session
         self._copier = copier
         self._base = base
-        self._since = Horizon(xmin)
+        self._since = Horizon(xmin) if xmin is not None else None
         self._now = current_xmin(session)
         self._trackable = trackable
 
@@ -84,9 +84,9 @@ class DeltaReader:
             trace = Trace(self._session, self._base, change.then.oid, change.now, key, self._since)
             if not trace.fresh and trace.rows == self._base.count(change.then.oid)[0]:
                 return None
-        return self._delta(change, order, trace if order else None, blobs, progress)
+        return self.delta(change, order, trace if order else None, blobs, progress)
 
-    def _delta(
+    def delta(
         self,
         change: TableChange,
         keyed: tuple[Column, ...] | None,
@@ -94,7 +94,11 @@ class DeltaReader:
         blobs: Blobs,
         progress: Progress,
     ) -> TableDelta:
-        """What changed; with no trace all rows are copied."""
+        """What changed in one table.
+
+        :param keyed: its columns, the key first, as :func:`order_of` gives them
+        :param trace: with none all rows are copied
+        """
         order = keyed or tuple(column for column in change.now.columns if not column.generated)
         key = len(change.then.key) if keyed else 0
         extracts = self._extracts(change.now, order, key, trace)

@@ -88,7 +88,7 @@ def observe(
                 _refuse_second_run(session, earlier, component)
                 patiently(partial(_begin, session, alter, lock), session, component, threading.Event())
                 with _fixed(session):
-                    caught_up = database.changes(session, copier, before, None, blobs, progress)
+                    caught_up = database.catch_up(session, copier, before, blobs, progress)
                 own = _transaction(session)
                 held = _locked(session)
             if caught_up.payload["fingerprint"] != before.payload["fingerprint"]:
@@ -117,7 +117,7 @@ def observe(
                 )
             with mapped(component, _UNDONE):
                 with _fixed(session):
-                    after = database.changes(session, copier, before, caught_up, blobs, progress)
+                    after = database.changes(session, copier, before, blobs, progress, caught_up=caught_up)
                 _refuse_rewritten(store, caught_up, after, held, component)
                 checkpoint = seal(after, Attribution.TRANSACTION)
                 session.execute("commit")

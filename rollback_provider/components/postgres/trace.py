@@ -98,6 +98,11 @@ class Trace:
         """Number of rows written after the base was copied."""
         return sum(each.rows - each.left for each in self._counts)
 
+    @property
+    def missing(self) -> int:
+        """Number of the copied rows that are not there any more as they were copied."""
+        return sum(block.rows for block in self._base.origin(self._oid).blocks) - sum(c.left for c in self._counts)
+
     def fresh_conditions(self) -> list[sql.Composed]:
         """Conditions that together select the fresh rows, and read only pages that hold some."""
         return [
