@@ -210,9 +210,9 @@ class History:
         )
         with self.database.connect() as connection:
             self._setup(connection)
+            if self._rng("earlier").random() < 0.5:
+                self._earlier(connection)
             self._learn(connection)
-        if self._rng("earlier").random() < 0.5:
-            self._earlier()
         before = schema_text(self.database)
         self.scenario.begin("select 1")
         self._say("-- snapshot")
@@ -240,16 +240,15 @@ class History:
         self._execute()
         self._judge(before)
 
-    def _earlier(self) -> None:
+    def _earlier(self, connection: psycopg.Connection) -> None:
         """Takes another snapshot, on which the one that counts will build, and lets applications write."""
         self.scenario.begin("select 1")
         self._say("-- earlier snapshot")
-        with self.database.connect() as connection:
-            for i in range(4):
-                own = self._rng(f"earlier write {i}")
-                tables = self._free_tables(connection)
-                if tables and self._wanted(f"earlier write {i}"):
-                    self._try(connection, self._write(connection, own, quoted(*own.choice(tables))) or "select 1")
+        for i in range(4):
+            own = self._rng(f"earlier write {i}")
+            tables = self._free_tables(connection)
+            if tables and self._wanted(f"earlier write {i}"):
+                self._try(connection, self._write(connection, own, quoted(*own.choice(tables))) or "select 1")
 
     def _observed(self) -> None:
         during = self.meanwhile
