@@ -75,6 +75,7 @@ def ratios(of: Comparison) -> Table:
 
     line("snapshot", of.snapshot.seconds, "pg_dump -Fd -j2 -Z1", of.dump.seconds, 0.7)
     line("its size", of.snapshot_size / MEBIBYTE, "the dump's", of.dump_size / MEBIBYTE, 0.8, "MB")
+    line("second snapshot, 0.1 % of rows changed", of.second.seconds, "pg_dump", of.dump.seconds, 0.1)
     line("checkpoint", of.checkpoint.seconds, "pg_dump", of.dump.seconds, 0.1)
     line("rollback (generate, execute)", rollback, "pg_restore --clean -j2", of.restore.seconds, 0.1)
     line("  of it execute", of.execute.seconds, "pg_restore", of.restore.seconds, 0.1)
@@ -94,7 +95,7 @@ def memory(comparisons: Sequence[Comparison]) -> Table:
     table.add_column("operation")
     for each in comparisons:
         table.add_column(f"{each.heap / MEBIBYTE:,.0f} MB heap", justify="right")
-    for name in ("snapshot", "checkpoint", "generate", "execute", "verify"):
+    for name in ("snapshot", "second", "checkpoint", "generate", "execute", "verify"):
         table.add_row(name, *(f"{getattr(each, name).peak / MEBIBYTE:,.0f}" for each in comparisons))
     return table
 

@@ -33,6 +33,7 @@ class Writes:
 class Comparison:
     """Everything measured at one size.
 
+    :param second: a second snapshot, after one row in a thousand has changed; from it everything else goes on
     :param before: the application with nothing else going on
     :param during: the application while the rollback was planned, executed and verified
     :param restore_during: the application while pg_restore ran
@@ -42,6 +43,7 @@ class Comparison:
     heap: int
     snapshot: Measured
     snapshot_size: int
+    second: Measured
     dump: Measured
     dump_size: int
     checkpoint: Measured
@@ -74,16 +76,18 @@ def compare(server: Server, work: Path, rows: int, say: Callable[[str], None]) -
     dump_size = directory_bytes(dump)
     snapshot = job("snapshot", DATABASE)
     snapshot_size = directory_bytes(store)
+    large_table.write_a_little(server, DATABASE)
+    second = job("snapshot", DATABASE)
     say("migrating")
     large_table.migrate(server, DATABASE)
-    checkpoint = job("checkpoint", snapshot.made)
+    checkpoint = job("checkpoint", second.made)
     large_table.warm_up(server, DATABASE)
     with Writer(dsn, rows) as writer:
         say("the application alone")
         run_command(["sleep", "5"])
     before = _writes(writer)
     with Writer(dsn, rows) as writer:
-        generate = job("generate", snapshot.made)
+        generate = job("generate", second.made)
         execute = job("execute", generate.made)
         verify = job("verify", generate.made)
     during = _writes(writer)
@@ -105,6 +109,7 @@ def compare(server: Server, work: Path, rows: int, say: Callable[[str], None]) -
         heap=heap,
         snapshot=snapshot,
         snapshot_size=snapshot_size,
+        second=second,
         dump=pg_dump,
         dump_size=dump_size,
         checkpoint=checkpoint,

@@ -85,6 +85,12 @@ def migrate(server: Server, database: str) -> None:
             connection.execute(statement.encode())
 
 
+def write_a_little(server: Server, database: str) -> None:
+    """Applications change one row in a thousand."""
+    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+        connection.execute("update measurements set quantity = quantity + 1 where id % 1000 = 7")
+
+
 def heap_bytes(server: Server, database: str) -> int:
     """Size of the table's heap."""
     with psycopg.connect(server.dsn(database), autocommit=True) as connection:
