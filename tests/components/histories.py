@@ -1383,6 +1383,8 @@ class History:
             migrated, base = self.migrated.get(lineage.scope), self.base.get(lineage.scope, {})
             if migrated is None or not lineage.key or self._fires_on_replicas(lineage):
                 continue
+            if any(self._retyped(lineage, column) for column in lineage.key):
+                continue  # its keys do not read as they did
             table = quoted(lineage.schema, lineage.name)
             for key, was in base.items():
                 if (lineage.scope, key) in self.written or final[lineage.scope].get(key) != was:
@@ -1413,7 +1415,9 @@ class History:
 
     def _retyped(self, lineage: Lineage, column: str) -> bool:
         return any(
-            "type" in line and quoted(self.moved[lineage.scope][1].get(column) or "-") in line for line in self.log
+            ("type" in line or "drop column" in line)
+            and quoted(self.moved[lineage.scope][1].get(column) or "-") in line
+            for line in self.log
         )
 
     def _verify(self) -> Record:

@@ -7,6 +7,7 @@ import pytest
 from rollback_provider.components.postgres import steps
 from rollback_provider.core.errors import ConflictError, DriftError, UnsupportedError
 from rollback_provider.core.repository import Store
+from rollback_provider.core.verifier import verify
 from tests.components.scenario import Scenario
 from tests.fix_postgres import Database
 
@@ -532,3 +533,64 @@ def test_a_parent_that_cannot_come_back_stops_only_its_children(either: Scenario
     record = either.execute()
     assert either.rows("select id from t order by id") == [(3,), (9,)]
     assert {entry["key"]["id"] for entry in either.entries(execution=record)} == {"1", "2"}
+
+
+def test_a_shortened_key_does_not_stand_in_the_way(either: Scenario) -> None:
+    """The snapshot's keys are longer than the key's type is now."""
+    either.begin("create table t (k text primary key, v int); insert into t values ('longer', 1), ('b', 2)")
+    either.migrate("update t set k = left(k, 3); alter table t alter k type varchar(3)")
+    either.back()
+    assert either.rows("select k, v from t order by v") == [("longer", 1), ("b", 2)]
+
+
+def test_rows_of_a_keyless_table_that_others_refer_to_stay(either: Scenario) -> None:
+    """Of a table whose rows cannot be told apart only what differs is written: the rest is referred to."""
+    either.begin(
+        "create table t (id int unique, v int); insert into t values (1, 1), (2, 2), (2 + 1, 3), (null, 4), (null, 4);"
+        "create table child (t int references t (id)); insert into child values (1)"
+    )
+    either.migrate(
+        "alter table t alter id type numeric(12, 2); delete from t where v >= 3; insert into t values (9, 9)"
+    )
+    either.application("insert into child values (2)").back()
+    assert either.rows("select id, v from t order by v, id") == [(1, 1), (2, 2), (3, 3), (None, 4), (None, 4)]
+
+
+def test_a_domain_and_a_trigger_go_back_in_one_transaction(scenario: Scenario) -> None:
+    """PostgreSQL 18 refuses to alter a table behind a savepoint while a dropped domain constraint has left something to do."""
+    scenario.begin(
+        "create domain small as int; create table t (id int primary key, v small);"
+        "create function f() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger g after insert on t for each row execute function f()"
+    )
+    scenario.migrate("alter domain small add check (value < 1000); alter table t enable always trigger g").back()
+    assert scenario.rows("select tgenabled from pg_trigger where tgname = 'g'") == [("O",)]
+
+
+@pytest.mark.parametrize(
+    ("writes", "status", "detail"),
+    [
+        ("insert into log values ('three')", "passed", "identical but for 1 inserted by applications"),
+        (
+            "update log set line = 'new' where line = 'two'",
+            "warning",
+            "1 of the snapshot's rows were changed or deleted, 1 written",
+        ),
+        (
+            "delete from log where line = 'two'",
+            "warning",
+            "1 of the snapshot's rows were changed or deleted, 0 written",
+        ),
+    ],
+)
+def test_applications_write_to_a_table_without_key_that_the_migration_left_alone(
+    scenario: Scenario, writes: str, status: str, detail: str
+) -> None:
+    scenario.begin(ACCOUNTS + "create table log (line text); insert into log values ('one'), ('two'), ('two plus')")
+    scenario.migrate("update accounts set city = 'X'").application(writes)
+    plan = scenario.generate()
+    scenario.execute()
+    record = verify(scenario.store, plan.rollback_id, scenario.database.resolve, scenario.progress, actor="test")
+    (check,) = [check for check in record.execution.verification.checks if check.scope == "public.log"]
+    assert (check.status, check.detail[: len(detail)]) == (status, detail)
+    assert record.execution.status == "verified"

@@ -157,8 +157,10 @@ class DeltaReader:
         """The same where old rows cannot be told from new ones: an anti-join over a temporary table of all keys."""
         stage = sql.Identifier("pg_temp", "rollback_keys")
         names = [sql.Identifier(f"k{i}") for i in range(len(key))]
+        # In the snapshot's types: a key that the migration has shortened would not fit into its new one.
         declared = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(name, sql.SQL(column.type)) for name, column in zip(names, key, strict=True)
+            sql.SQL("{} {}").format(name, sql.SQL(column.type))
+            for name, column in zip(names, change.then.key_columns, strict=True)
         )
         self._session.execute(sql.SQL("drop table if exists {}").format(stage))
         self._session.execute(sql.SQL("create temporary table rollback_keys ({})").format(declared))

@@ -45,22 +45,19 @@ def _render(step: str, number: int, action: Json) -> Iterator[str]:
 def _rows(step: str, number: int, action: Json) -> Iterator[str]:
     table = table_of(action)
     merge = merge_of(action)
-    if action["op"] == "reload":
-        yield sql.SQL("delete from only {};").format(name_of(table)).as_string()
-        yield _copy(name_of(table), columns_of(table.stored_columns), data_file(step, number))
-        return
     staged = merge.stage() if action["op"] in {"update", "delete"} else merge.whole_stage()
-    statement = {
-        "update": merge.update,
-        "delete": merge.delete,
-        "insert": merge.insert,
-        "refill": merge.refill,
+    statements = {
+        "update": lambda: [merge.update()],
+        "delete": lambda: [merge.delete()],
+        "insert": lambda: [merge.insert()],
+        "refill": lambda: [merge.refill()],
+        "reload": lambda: [merge.delete_others(), merge.insert_missing()],
     }[action["op"]]()
     yield staged.as_string() + ";"
     yield _copy(STAGE, None, data_file(step, number))
     if table.row_triggers:
         yield sql.SQL("alter table only {} disable trigger user;").format(name_of(table)).as_string()
-    yield statement.as_string() + ";"
+    yield from (statement.as_string() + ";" for statement in statements)
     if table.row_triggers:
         yield sql.SQL("alter table only {} enable trigger user;").format(name_of(table)).as_string()
     yield sql.SQL("drop table {};").format(STAGE).as_string()

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from psycopg import errors as pg
 from psycopg import sql
 
+from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.merge import STAGE, Merge, list_touched
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import columns_of, name_of
 from rollback_provider.components.postgres.triggers import TriggersOff
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import Action, LedgerEntry
@@ -89,16 +89,16 @@ class RowWriter:
         self._write(merge, lines, merge.refill(), "filled again")
 
     def reload(self, merge: Merge, lines: Iterable[bytes]) -> None:
-        """Replaces all rows of a table without a key, which is locked."""
-        table, rows = name_of(merge.table), 0
+        """Brings the rows of a table without a key back, which is locked. Rows that are there already stay: others may refer to them."""
+        self._session.execute(sql.SQL("drop table if exists {}").format(STAGE))
+        self._session.execute(merge.whole_stage())
+        with self._session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
+            for content in contents(lines):
+                copy.write(content)
+        self._session.execute(sql.SQL("analyze {}").format(STAGE))
         with TriggersOff(self._session, merge.table):
-            self._session.execute(sql.SQL("delete from only {}").format(table))
-            query = sql.SQL("copy {} ({}) from stdin").format(table, columns_of(merge.table.stored_columns))
-            with self._session.cursor().copy(query) as copy:
-                for line in lines:
-                    copy.write(line + b"\n")
-                    rows += 1
-        self._count("brought back", rows)
+            for statement, what in ((merge.delete_others(), "deleted"), (merge.insert_missing(), "brought back")):
+                self._count(what, self._session.execute(statement).rowcount)
 
     def _staged(self, merge: Merge, create: sql.Composed, lines: Iterable[bytes]) -> None:
         self._session.execute(sql.SQL("drop table if exists {}").format(STAGE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
@@ -49,6 +49,12 @@ class Columns:
         return columns
 
 
+def key_now(change: TableChange) -> tuple[Column, ...]:
+    """The snapshot's key as it is named now, in the snapshot's types: a value may not fit into one that has been shortened."""
+    found = ((column, change.now.column(change.columns[column.number] or 0)) for column in change.then.key_columns)
+    return tuple(replace(now or column, type=column.type) for column, now in found)
+
+
 @dataclass(frozen=True)
 class Alignment:
     """How rows of a delta and rows of the snapshot are put side by side in a stage.
@@ -79,7 +85,7 @@ class Alignment:
             return found
 
         return cls(
-            merge=Merge(change.now, tuple(map(as_now, then.key_columns)), tuple(map(as_now, columns))),
+            merge=Merge(change.now, key_now(change), tuple(map(as_now, columns))),
             width=len(then.key),
             columns=columns,
             pairs=tuple((here[column.number], there[mapped[column.number]]) for column in columns),

@@ -50,7 +50,7 @@ def reload(desk: Desk, change: TableChange, delta: TableDelta | None) -> Iterato
         "since": current_xmin(desk.session),
         "filenode": change.now.filenode,
         "table": change.then.to_json(),
-        "columns": [c.number for c in change.then.stored_columns],
+        "columns": [c.number for c in change.then.stored_columns[len(change.then.key) :]],
         "rows": desk.situation.base.count(change.then.oid)[0],
     }
 

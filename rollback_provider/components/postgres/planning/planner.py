@@ -15,7 +15,7 @@ from rollback_provider.components.postgres.actions import lines_of
 from rollback_provider.components.postgres.horizon import Horizon, current_xmin
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.merge import Merge
-from rollback_provider.components.postgres.planning.alignment import Columns
+from rollback_provider.components.postgres.planning.alignment import Columns, key_now
 from rollback_provider.components.postgres.planning.conversions import refuse_lost_values, there_and_back
 from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.planning.keyless import reload
@@ -178,16 +178,13 @@ class DataPlanner:
         for column in columns:
             now = change.now.column(change.columns[column.number] or 0) or column
             action = {"do": "refill", "op": "refill", "table": change.then.to_json(), "columns": [column.number]}
-            merge = Merge(change.now, self._key_now(change), (now,))
+            merge = Merge(change.now, key_now(change), (now,))
             batches = lines_of(action, self._situation.base, self._desk.blobs)
             self._desk.stage(merge, merge.whole_stage(), (line for lines in batches for line in lines))
             row = self._desk.session.execute(merge.empty()).fetchone()
             if row and row[0]:
                 lacking[column.number] = now.default
         return lacking
-
-    def _key_now(self, change: TableChange) -> tuple[Column, ...]:
-        return tuple(change.now.column(change.columns[c.number] or 0) or c for c in change.then.key_columns)
 
     def _salvage(self, salvage: Salvage, delta: TableDelta | None) -> Json:
         """Lists what was written since the checkpoint.
