@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -32,11 +33,6 @@ REFUSED = {
         "create text search configuration t (copy = simple)",
         "alter text search configuration t drop mapping for word",
         "text search configuration public.t was changed by the migration: text search objects are not brought back",
-    ),
-    "publication": (
-        "create table t (a int primary key); create publication p for table t",
-        "drop publication p",
-        "publication p was dropped by the migration: publications are not brought back",
     ),
     "foreign table": (
         "create foreign data wrapper w; create server s foreign data wrapper w; create foreign table f (a int) server s",
@@ -81,6 +77,17 @@ def probe(database: Database, table: str, column: Retyped) -> list[tuple[object,
 def test_what_is_not_brought_back_is_refused_by_name(database: Database, name: str) -> None:
     setup, migration, sentence = REFUSED[name]
     assert sentence in plan(database, setup, migration).refusals
+
+
+def test_what_takes_a_superuser_is_refused_to_others(database: Database) -> None:
+    database.run(f"create role {database.name} login; create publication p for all tables")
+    then = read_catalog(database)
+    database.run("drop publication p")
+    other = replace(database, user=database.name)
+    (refusal,) = reverse(then, read_catalog(other)).refusals
+    assert refusal == "publication p was changed or dropped by the migration: to bring it back takes a superuser"
+    assert reverse(then, read_catalog(database)).refusals == ()
+    database.run(f"drop role {database.name}")
 
 
 def test_what_lies_outside_the_schemas_is_refused_by_name(database: Database) -> None:

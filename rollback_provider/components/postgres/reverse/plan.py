@@ -40,7 +40,7 @@ def reverse(then: Catalog, now: Catalog, *, unconvertible: frozenset[tuple[int, 
     partitioned = [ref for ref in ordered.create if ref[1] not in tables]
     others += [statement for ref in partitioned for statement in ordered.create[ref]]
     completed = [statement for ref in partitioned for statement in ordered.complete.get(ref, ())]
-    prepare = [*first, *created_schemas, *renames.relations(), *renames.parts(), *others, *drops.finally_(renames)]
+    prepare = [*first, *created_schemas, *renames.relations(), *renames.others(), *others, *drops.finally_(renames)]
     _notes(changes)
     return Reversal(
         prepare=tuple(prepare),
@@ -64,11 +64,14 @@ def _actions(changes: Changes) -> Iterator[Action]:
         if not kind.reversible:
             continue
         if changes.created(then.ref):
-            yield from kind.create(then, changes)
+            actions = [*kind.create(then, changes)]
             now = None
         else:
             now = changes.now.by_ref[changes.matching.to_now[then.ref]]
-            yield from kind.alter(then, now, changes)
+            actions = [*kind.alter(then, now, changes)]
+        if actions and kind.privileged(then) and not changes.now.superuser:
+            changes.refuse(f"{then.label} was changed or dropped by the migration: to bring it back takes a superuser")
+        yield from actions
         action = attributes(changes, then, now)
         if action is not None:
             yield action

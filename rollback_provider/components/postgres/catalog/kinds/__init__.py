@@ -17,7 +17,11 @@ from rollback_provider.components.postgres.catalog.kinds.enums import Enums
 from rollback_provider.components.postgres.catalog.kinds.extensions import Extensions
 from rollback_provider.components.postgres.catalog.kinds.functions import Functions
 from rollback_provider.components.postgres.catalog.kinds.indexes import Indexes
-from rollback_provider.components.postgres.catalog.kinds.publications import PublishedTables
+from rollback_provider.components.postgres.catalog.kinds.publications import (
+    Publications,
+    PublishedSchemas,
+    PublishedTables,
+)
 from rollback_provider.components.postgres.catalog.kinds.schemas import Schemas
 from rollback_provider.components.postgres.catalog.kinds.sequences import Sequences
 from rollback_provider.components.postgres.catalog.kinds.statistics import Statistics
@@ -46,7 +50,9 @@ _ALL: tuple[Kind, ...] = (
     Rules(),
     Policies(),
     Statistics(),
+    Publications(),
     PublishedTables(),
+    PublishedSchemas(),
     DefaultPrivileges(),
     *WATCHED,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_DEFAULT, CLASS_RELATION, CLASS_TYPE, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.kinds.sequences import sequence_options
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored
 from rollback_provider.components.postgres.reversal import Statement
@@ -22,6 +22,7 @@ class Columns(Kind):
     name = "column"
     classid = CLASS_RELATION
     keyword = "COLUMN"
+    naming = Naming.TABLE
     acl = "COLUMN"
     rank = 120
     owned = False
@@ -67,6 +68,9 @@ class Columns(Kind):
             left join pg_attrdef d on a.attgenerated <> '' and d.adrelid = c.oid and d.adnum = a.attnum
             {comment_on(CLASS_RELATION, "c.oid", "a.attnum")}
             where c.relkind in ('r', 'p') and c.relpersistence <> 't' and c.relnamespace = any(%(schemas)s)"""
+
+    def granted(self, entry: Entry) -> str:
+        return f"TABLE {ident(*entry.name[:2])}"
 
     def lock(self, entry: Entry) -> str:
         return f"AccessExclusive on {'.'.join(entry.name[:2])}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_CONSTRAINT, CLASS_RELATION, Entry, Ref
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, ident, stored_row
 from rollback_provider.components.postgres.reversal import Statement
 
@@ -23,6 +23,7 @@ class Constraints(Kind):
     name = "constraint"
     classid = CLASS_CONSTRAINT
     keyword = "CONSTRAINT"
+    naming = Naming.TABLE
     rank = 500
     owned = False
     altered = frozenset({"clustered", "replica_identity", "index_options", "index_tablespace", "attached"})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_TYPE, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored_row
 
 
@@ -16,6 +16,9 @@ class Domains(Kind):
     name = "domain"
     classid = CLASS_TYPE
     keyword = "DOMAIN"
+    naming = Naming.RELATION
+    swapped = True
+    default_acl = "T"
     acl = "DOMAIN"
     rank = 12
     droppable_late = True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident
 from rollback_provider.components.postgres.reversal import Statement
 
@@ -19,6 +19,8 @@ class Sequences(Kind):
     name = "sequence"
     classid = CLASS_RELATION
     keyword = "SEQUENCE"
+    naming = Naming.RELATION
+    default_acl = "S"
     acl = "SEQUENCE"
     rank = 20
     altered = frozenset({*OPTIONS, "owned_by", "identity", "unlogged"})

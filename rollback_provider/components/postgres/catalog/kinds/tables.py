@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.kinds.columns import column_definition, column_settings
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident
 from rollback_provider.components.postgres.reversal import Statement
@@ -17,6 +17,8 @@ class Tables(Kind):
     name = "table"
     classid = CLASS_RELATION
     keyword = "TABLE"
+    naming = Naming.RELATION
+    default_acl = "r"
     acl = "TABLE"
     rank = 100
     altered = frozenset(

@@ -13,21 +13,18 @@ class Watched(Kind):
 
     :param plural: for the sentence that refuses
     :param body: everything after ``select``: oid, name, content (text in which other objects appear by name), and FROM …
-    :param since: server_version_num from which on the kind exists
     """
 
     owned = False
     reversible = False
 
-    def __init__(self, name: str, classid: int, plural: str, body: str, *, since: int = 0) -> None:
+    def __init__(self, name: str, classid: int, plural: str, body: str) -> None:
         self.name = name  # type: ignore[misc]
         self.classid = classid  # type: ignore[misc]
         self.plural = plural
-        self._body, self._since = body, since
+        self._body = body
 
     def query(self, version: int) -> str:
-        if version < self._since:
-            return "select where false and %(schemas)s::oid[] is not null"
         return f"select oid, name, json_build_object('content', content) as facts from (select {self._body}) watched"
 
     def create(self, then: Entry, scene: Scene) -> Iterator[Action]:
@@ -169,23 +166,6 @@ WATCHED = (
         """w.oid, array[w.fdwname] as name, concat_ws(' ', nullif(w.fdwhandler, 0)::regproc, nullif(w.fdwvalidator, 0)::regproc, w.fdwacl,
         pg_get_userbyid(w.fdwowner), md5(array_to_string(w.fdwoptions, ','))) as content
         from pg_foreign_data_wrapper w where w.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "publication",
-        6104,
-        "publications",
-        """p.oid, array[p.pubname] as name,
-        (to_jsonb(p) - array['oid', 'pubowner', 'pubname'])::text || pg_get_userbyid(p.pubowner) as content
-        from pg_publication p where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "publication of a schema",
-        6237,
-        "publications",
-        """s.oid, array[p.pubname, n.nspname] as name, ''::text as content
-        from pg_publication_namespace s join pg_publication p on p.oid = s.pnpubid
-        join pg_namespace n on n.oid = s.pnnspid where n.oid = any(%(schemas)s)""",
-        since=150000,
     ),
     Watched(
         "subscription",
