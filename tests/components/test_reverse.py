@@ -14,21 +14,6 @@ from tests.components.fix.rollback import read_catalog, run_reversal, statements
 from tests.fix_postgres import Database
 
 REFUSED = {
-    "operator": (
-        "create operator <+> (leftarg = int, rightarg = int, function = int4pl)",
-        "drop operator <+> (int, int)",
-        "operator public.<+>.integer, integer was dropped by the migration: operators are not brought back",
-    ),
-    "aggregate": (
-        "",
-        "create aggregate total(int) (sfunc = int4pl, stype = int)",
-        "aggregate public.total.integer was added by the migration: aggregates are not dropped",
-    ),
-    "collation": (
-        'create collation c from "C"',
-        "drop collation c",
-        "collation public.c was dropped by the migration: collations are not brought back",
-    ),
     "text search": (
         "create text search configuration t (copy = simple)",
         "alter text search configuration t drop mapping for word",
@@ -44,11 +29,6 @@ REFUSED = {
         create event trigger e on ddl_command_end execute function f()""",
         "alter event trigger e disable",
         "event trigger e was changed by the migration: event triggers are not brought back",
-    ),
-    "cast": (
-        "create type pair as (a int, b int)",
-        "create function f(pair) returns int language sql as 'select 1'; create cast (pair as int) with function f(pair)",
-        "cast public.pair.integer was added by the migration: casts are not dropped",
     ),
     "typed table": (
         "create type pair as (a int, b int); create table t of pair",

@@ -54,6 +54,10 @@ class Changes:
         """Whether an object of the snapshot is not there now."""
         return ref in self.then.by_ref and ref not in self.matching.to_now
 
+    def new(self, ref: Ref) -> bool:
+        """Whether an object now is not in the snapshot."""
+        return ref in self.now.by_ref and ref not in self.matching.to_then
+
     def recreated_table(self, ref: Ref | None) -> bool:
         """Whether this is a table of the snapshot that is gone."""
         entry = self.then.by_ref.get(ref) if ref else None

@@ -1,4 +1,4 @@
--- Publications. "(15+)" in a name: from that version of PostgreSQL on.
+-- Publications.
 
 ## publication added
 create table t (a int primary key);
@@ -75,19 +75,19 @@ alter table p detach partition p1;
 drop table p1;
 alter publication p set (publish_via_partition_root = false);
 
-## published columns and rows (15+)
+## published columns and rows [15+]
 create table t (a int primary key, b text, "C" int);
 create publication p for table t (a, "C") where (a > 0 and "C" <> 3) with (publish = 'insert');
 =>
 alter publication p set table t where (a > 5);
 
-## published column dropped (15+)
+## published column dropped [15+]
 create table t (a int primary key, b text, c int);
 create publication p for table t (a, b);
 =>
 alter table t drop b cascade;
 
-## published column retyped, renamed (15+)
+## published column retyped, renamed [15+]
 create table t (a int primary key, b text);
 create publication p for table t (a, b) where (a > 0);
 =>
@@ -96,14 +96,14 @@ alter table t alter a type bigint;
 alter table t rename b to c;
 alter publication p add table t (a, c) where (a > 0);
 
-## row filter calls a function that is dropped (15+)
+## row filter calls a function that is dropped [15+]
 create table t (a int primary key, s text);
 create publication p for table t where (length(s) > a);
 =>
 drop publication p;
 alter table t drop s;
 
-## published schemas (15+)
+## published schemas [15+]
 create schema s;
 create table s.t (a int primary key);
 create table u (a int primary key);
@@ -113,14 +113,14 @@ create publication q for tables in schema public;
 alter publication p drop tables in schema s;
 alter publication q add tables in schema s;
 
-## published schema dropped (15+)
+## published schema dropped [15+]
 create schema s;
 create table s.t (a int primary key);
 create publication p for tables in schema s;
 =>
 drop schema s cascade;
 
-## published schema renamed, publication dropped (15+)
+## published schema renamed, publication dropped [15+]
 create schema s;
 create table s.t (a int primary key);
 create publication p for tables in schema s;
@@ -128,7 +128,7 @@ create publication p for tables in schema s;
 drop publication p;
 alter schema s rename to z;
 
-## published generated columns (18+)
+## published generated columns [18+]
 create table t (a int primary key, b int generated always as (a * 2) stored);
 create publication p for table t with (publish_generated_columns = stored);
 =>

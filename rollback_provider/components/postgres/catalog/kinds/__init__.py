@@ -6,10 +6,14 @@ To add one: subclass :class:`~rollback_provider.components.postgres.catalog.kind
 
 from __future__ import annotations
 
+from rollback_provider.components.postgres.catalog.kinds.aggregates import Aggregates
 from rollback_provider.components.postgres.catalog.kinds.base import Kind
+from rollback_provider.components.postgres.catalog.kinds.casts import Casts
+from rollback_provider.components.postgres.catalog.kinds.collations import Collations
 from rollback_provider.components.postgres.catalog.kinds.columns import Columns
 from rollback_provider.components.postgres.catalog.kinds.composites import Composites, Ranges
 from rollback_provider.components.postgres.catalog.kinds.constraints import Constraints
+from rollback_provider.components.postgres.catalog.kinds.conversions import Conversions
 from rollback_provider.components.postgres.catalog.kinds.default_privileges import DefaultPrivileges
 from rollback_provider.components.postgres.catalog.kinds.defaults import Defaults
 from rollback_provider.components.postgres.catalog.kinds.domains import Domains
@@ -17,6 +21,7 @@ from rollback_provider.components.postgres.catalog.kinds.enums import Enums
 from rollback_provider.components.postgres.catalog.kinds.extensions import Extensions
 from rollback_provider.components.postgres.catalog.kinds.functions import Functions
 from rollback_provider.components.postgres.catalog.kinds.indexes import Indexes
+from rollback_provider.components.postgres.catalog.kinds.operators import Operators
 from rollback_provider.components.postgres.catalog.kinds.publications import (
     Publications,
     PublishedSchemas,
@@ -33,12 +38,17 @@ from rollback_provider.components.postgres.catalog.kinds.watched import WATCHED
 _ALL: tuple[Kind, ...] = (
     Schemas(),
     Extensions(),
+    Collations(),
     Enums(),
     Domains(),
     Composites(),
     Ranges(),
     Sequences(),
     Functions(),
+    Aggregates(),
+    Operators(),
+    Casts(),
+    Conversions(),
     Tables(),
     Columns(),
     Defaults(),

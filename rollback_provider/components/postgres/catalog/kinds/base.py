@@ -88,6 +88,10 @@ class Scene(Protocol):
         """Whether an object of the snapshot is not there now."""
         ...
 
+    def new(self, ref: Ref) -> bool:
+        """Whether an object now is not in the snapshot."""
+        ...
+
     def recreated_table(self, ref: Ref | None) -> bool:
         """Whether this is a table of the snapshot that is gone."""
         ...

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollback_provider.components.postgres.catalog.entry import CLASS_DEFAULT, CLASS_RELATION, CLASS_TYPE, Entry
+from rollback_provider.components.postgres.catalog.entry import (
+    CLASS_COLLATION,
+    CLASS_DEFAULT,
+    CLASS_RELATION,
+    CLASS_TYPE,
+    Entry,
+)
 from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.kinds.sequences import sequence_options
-from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored
+from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, refs_to, stored
 from rollback_provider.components.postgres.reversal import Statement
 
 STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -43,6 +49,8 @@ class Columns(Kind):
 
     def query(self, version: int) -> str:
         statistics = "a.attstattarget" if version >= 170000 else "nullif(a.attstattarget, -1)"
+        collation = "nullif(a.attcollation, t.typcollation)"
+        refs = refs_to(type=(CLASS_TYPE, "coalesce(e.oid, t.oid)"), collation=(CLASS_COLLATION, collation))
         return f"""
             select c.oid, a.attnum as sub, json_build_array({CLASS_RELATION}, c.oid, 0) as parent,
                 array[n.nspname, c.relname, a.attname] as name,
@@ -55,7 +63,7 @@ class Columns(Kind):
                     {grants_of("a.attacl", "c", "c.relowner")})) as facts,
                 case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end as definition,
                 case when a.attgenerated <> '' then {stored("d.adbin")} end as stored,
-                json_build_object('type', json_build_array(json_build_array({CLASS_TYPE}, coalesce(e.oid, t.oid), 0))) as refs,
+                {refs} as refs,
                 json_strip_nulls(json_build_object('typmod', nullif(a.atttypmod, -1), 'array', nullif(e.oid is not null, false),
                     'inherits', nullif(a.attinhcount > 0, false),
                     'inherited', nullif(a.attinhcount > 0 and not a.attislocal, false),

@@ -1,4 +1,4 @@
-"""Functions and procedures. Aggregates are among the kinds that are only watched."""
+"""Functions and procedures."""
 
 from __future__ import annotations
 

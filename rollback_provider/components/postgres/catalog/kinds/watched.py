@@ -33,26 +33,6 @@ class Watched(Kind):
 
 WATCHED = (
     Watched(
-        "aggregate",
-        1255,
-        "aggregates",
-        """p.oid, array[n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)] as name,
-        concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn,
-            a.aggsortop::regoperator, a.aggtranstype::regtype, a.agginitval, a.aggminitval, p.proparallel,
-            pg_get_userbyid(p.proowner)) as content
-        from pg_proc p join pg_aggregate a on a.aggfnoid = p.oid join pg_namespace n on n.oid = p.pronamespace
-        where p.pronamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "operator",
-        2617,
-        "operators",
-        """o.oid, array[n.nspname, o.oprname, concat_ws(', ', nullif(o.oprleft, 0)::regtype, nullif(o.oprright, 0)::regtype)] as name,
-        concat_ws(' ', o.oprkind, o.oprcanmerge, o.oprcanhash, o.oprresult::regtype, o.oprcom::regoperator, o.oprnegate::regoperator,
-            o.oprcode, o.oprrest, o.oprjoin, pg_get_userbyid(o.oprowner)) as content
-        from pg_operator o join pg_namespace n on n.oid = o.oprnamespace where o.oprnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
         "operator family",
         2753,
         "operator families",
@@ -87,22 +67,6 @@ WATCHED = (
         from pg_type t join pg_namespace n on n.oid = t.typnamespace
         where t.typtype in ('b', 'p') and t.typnamespace = any(%(schemas)s)
             and not exists (select from pg_type e where e.typarray = t.oid)""",
-    ),
-    Watched(
-        "collation",
-        3456,
-        "collations",
-        """c.oid, array[n.nspname, c.collname] as name,
-        (to_jsonb(c) - array['oid', 'collnamespace', 'collowner', 'collname'])::text as content
-        from pg_collation c join pg_namespace n on n.oid = c.collnamespace where c.collnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "conversion",
-        2607,
-        "conversions",
-        """c.oid, array[n.nspname, c.conname] as name,
-        concat_ws(' ', c.conforencoding, c.contoencoding, c.conproc, c.condefault) as content
-        from pg_conversion c join pg_namespace n on n.oid = c.connamespace where c.connamespace = any(%(schemas)s)""",
     ),
     Watched(
         "text search parser",
@@ -189,14 +153,6 @@ WATCHED = (
         """e.oid, array[e.evtname] as name, concat_ws(' ', e.evtevent, e.evtfoid::regprocedure, e.evtenabled, e.evttags,
             pg_get_userbyid(e.evtowner)) as content
         from pg_event_trigger e where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "cast",
-        2605,
-        "casts",
-        """c.oid, array[c.castsource::regtype::text, c.casttarget::regtype::text] as name,
-        concat_ws(' ', nullif(c.castfunc, 0)::regprocedure, c.castcontext, c.castmethod) as content
-        from pg_cast c where c.oid >= 16384 and %(schemas)s::oid[] is not null""",
     ),
     Watched(
         "procedural language",
