@@ -181,7 +181,7 @@ class Changes:
         if needed.kind == "schema" or dependent.kind == "sequence":
             return True
         if dependent.kind == "table":
-            return needed.kind == "table"
+            return needed.kind == "table" or needed.ref in dependent.refs.get("of_type", ())
         if needed.ref in self.dropped:
             return (
                 dependent.kind == "column" and not KINDS[needed.kind].swapped and not dependent.facts.get("generated")

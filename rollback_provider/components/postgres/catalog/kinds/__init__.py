@@ -19,6 +19,11 @@ from rollback_provider.components.postgres.catalog.kinds.defaults import Default
 from rollback_provider.components.postgres.catalog.kinds.domains import Domains
 from rollback_provider.components.postgres.catalog.kinds.enums import Enums
 from rollback_provider.components.postgres.catalog.kinds.extensions import Extensions
+from rollback_provider.components.postgres.catalog.kinds.foreign_data import (
+    ForeignServers,
+    ForeignWrappers,
+    UserMappings,
+)
 from rollback_provider.components.postgres.catalog.kinds.functions import Functions
 from rollback_provider.components.postgres.catalog.kinds.indexes import Indexes
 from rollback_provider.components.postgres.catalog.kinds.operators import Operators
@@ -49,6 +54,9 @@ _ALL: tuple[Kind, ...] = (
     Operators(),
     Casts(),
     Conversions(),
+    ForeignWrappers(),
+    ForeignServers(),
+    UserMappings(),
     Tables(),
     Columns(),
     Defaults(),

@@ -50,7 +50,7 @@ class Constraints(Kind):
             from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
             left join pg_class x on x.oid = k.conindid and k.contype in ('p', 'u', 'x') left join pg_index i on i.indexrelid = x.oid
             {comment_on(CLASS_CONSTRAINT, "k.oid")}
-            where k.contype in ('p', 'u', 'x', 'c', 'f', 'n') and c.relkind in ('r', 'p') and c.relnamespace = any(%(schemas)s)"""
+            where k.contype in ('p', 'u', 'x', 'c', 'f', 'n') and c.relkind in ('r', 'p', 'f') and c.relnamespace = any(%(schemas)s)"""
 
     def target(self, entry: Entry) -> str:
         return f"CONSTRAINT {ident(entry.name[2])} ON {ident(*entry.name[:2])}"

@@ -104,47 +104,12 @@ WATCHED = (
         where c.cfgnamespace = any(%(schemas)s)""",
     ),
     Watched(
-        "foreign table",
-        1259,
-        "foreign tables",
-        """c.oid, array[n.nspname, c.relname] as name,
-        concat_ws(' ', s.srvname, f.ftoptions, pg_get_userbyid(c.relowner), c.relacl, (select json_agg(json_build_array(a.attname,
-            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attfdwoptions) order by a.attname)
-            from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)) as content
-        from pg_foreign_table f join pg_class c on c.oid = f.ftrelid join pg_foreign_server s on s.oid = f.ftserver
-        join pg_namespace n on n.oid = c.relnamespace where c.relnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "foreign server",
-        1417,
-        "foreign servers",
-        """s.oid, array[s.srvname] as name,
-        concat_ws(' ', w.fdwname, s.srvtype, s.srvversion, s.srvacl, pg_get_userbyid(s.srvowner),
-            md5(array_to_string(s.srvoptions, ','))) as content
-        from pg_foreign_server s join pg_foreign_data_wrapper w on w.oid = s.srvfdw where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "foreign-data wrapper",
-        2328,
-        "foreign-data wrappers",
-        """w.oid, array[w.fdwname] as name, concat_ws(' ', nullif(w.fdwhandler, 0)::regproc, nullif(w.fdwvalidator, 0)::regproc, w.fdwacl,
-        pg_get_userbyid(w.fdwowner), md5(array_to_string(w.fdwoptions, ','))) as content
-        from pg_foreign_data_wrapper w where w.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
         "subscription",
         6100,
         "subscriptions",
         """s.oid, array[s.subname] as name, concat_ws(' ', s.subenabled, s.subslotname, s.subpublications) as content
         from pg_subscription s
         where s.subdbid = (select oid from pg_database where datname = current_database()) and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "user mapping",
-        1418,
-        "user mappings",
-        """u.umid as oid, array[u.srvname, u.usename] as name, ''::text as content
-        from pg_user_mappings u where %(schemas)s::oid[] is not null""",
     ),
     Watched(
         "event trigger",
