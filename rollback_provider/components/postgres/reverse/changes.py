@@ -178,10 +178,8 @@ class Changes:
 
     def _bears_it(self, dependent: Entry, needed: Entry) -> bool:
         """Whether a dependent can stay while what it needs is dropped, or, for a column, converted."""
-        if needed.kind == "schema" or dependent.kind == "sequence":
+        if needed.kind == "schema" or KINDS[dependent.kind].lets_go(dependent, needed):
             return True
-        if dependent.kind == "table":
-            return needed.kind == "table" or needed.ref in dependent.refs.get("of_type", ())
         if needed.ref in self.dropped:
             return (
                 dependent.kind == "column" and not KINDS[needed.kind].swapped and not dependent.facts.get("generated")

@@ -6,6 +6,7 @@ To add one: subclass :class:`~rollback_provider.components.postgres.catalog.kind
 
 from __future__ import annotations
 
+from rollback_provider.components.postgres.catalog.kinds.access_methods import AccessMethods
 from rollback_provider.components.postgres.catalog.kinds.aggregates import Aggregates
 from rollback_provider.components.postgres.catalog.kinds.base import Kind
 from rollback_provider.components.postgres.catalog.kinds.casts import Casts
@@ -18,6 +19,7 @@ from rollback_provider.components.postgres.catalog.kinds.default_privileges impo
 from rollback_provider.components.postgres.catalog.kinds.defaults import Defaults
 from rollback_provider.components.postgres.catalog.kinds.domains import Domains
 from rollback_provider.components.postgres.catalog.kinds.enums import Enums
+from rollback_provider.components.postgres.catalog.kinds.event_triggers import EventTriggers
 from rollback_provider.components.postgres.catalog.kinds.extensions import Extensions
 from rollback_provider.components.postgres.catalog.kinds.foreign_data import (
     ForeignServers,
@@ -26,6 +28,8 @@ from rollback_provider.components.postgres.catalog.kinds.foreign_data import (
 )
 from rollback_provider.components.postgres.catalog.kinds.functions import Functions
 from rollback_provider.components.postgres.catalog.kinds.indexes import Indexes
+from rollback_provider.components.postgres.catalog.kinds.languages import Languages, Transforms
+from rollback_provider.components.postgres.catalog.kinds.operator_classes import OperatorClasses, OperatorFamilies
 from rollback_provider.components.postgres.catalog.kinds.operators import Operators
 from rollback_provider.components.postgres.catalog.kinds.publications import (
     Publications,
@@ -36,6 +40,7 @@ from rollback_provider.components.postgres.catalog.kinds.schemas import Schemas
 from rollback_provider.components.postgres.catalog.kinds.sequences import Sequences
 from rollback_provider.components.postgres.catalog.kinds.statistics import Statistics
 from rollback_provider.components.postgres.catalog.kinds.tables import Tables
+from rollback_provider.components.postgres.catalog.kinds.text_search import Configurations, Dictionaries
 from rollback_provider.components.postgres.catalog.kinds.triggers import Policies, Rules, Triggers
 from rollback_provider.components.postgres.catalog.kinds.views import MaterializedViews, Views
 from rollback_provider.components.postgres.catalog.kinds.watched import WATCHED
@@ -53,7 +58,14 @@ _ALL: tuple[Kind, ...] = (
     Aggregates(),
     Operators(),
     Casts(),
+    AccessMethods(),
+    OperatorFamilies(),
+    OperatorClasses(),
+    Languages(),
+    Transforms(),
     Conversions(),
+    Dictionaries(),
+    Configurations(),
     ForeignWrappers(),
     ForeignServers(),
     UserMappings(),
@@ -72,6 +84,7 @@ _ALL: tuple[Kind, ...] = (
     PublishedTables(),
     PublishedSchemas(),
     DefaultPrivileges(),
+    EventTriggers(),
     *WATCHED,
 )
 

@@ -203,6 +203,10 @@ class Kind:
         """Order of creation; things are dropped the other way round."""
         return self.rank
 
+    def lets_go(self, now: Entry, needed: Entry) -> bool:
+        """Whether `loosen` parts it from this, so that it can stay where that is dropped."""
+        return False
+
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
         """What has to be undone before anything is dropped. Names are those of now."""
         return iter(())

@@ -49,6 +49,9 @@ class Sequences(Kind):
     def rebuilds(self, then: Entry, now: Entry, scene: Scene) -> bool:
         return False
 
+    def lets_go(self, now: Entry, needed: Entry) -> bool:
+        return True
+
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
         if "owned_by" in now.facts and not now.facts.get("identity") and not scene.same(then, now, "owned_by"):
             yield Statement(f"ALTER {self.target(now)} OWNED BY NONE")

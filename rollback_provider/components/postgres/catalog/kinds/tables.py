@@ -79,6 +79,9 @@ class Tables(Kind):
     def rebuilds(self, then: Entry, now: Entry, scene: Scene) -> bool:
         return False
 
+    def lets_go(self, now: Entry, needed: Entry) -> bool:
+        return needed.kind == "table" or needed.ref in now.refs.get("of_type", ())
+
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
         if "of_type" in now.facts and not self._keeps_type(then, now, scene):
             yield Statement(f"ALTER TABLE {self.address(now.name)} NOT OF", self.lock(now))

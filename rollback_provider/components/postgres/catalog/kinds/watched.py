@@ -33,31 +33,6 @@ class Watched(Kind):
 
 WATCHED = (
     Watched(
-        "operator family",
-        2753,
-        "operator families",
-        """f.oid, array[n.nspname, f.opfname, m.amname] as name,
-        concat_ws(' ', pg_get_userbyid(f.opfowner),
-            (select string_agg(concat_ws(' ', o.amopstrategy, o.amopopr::regoperator), ', ' order by o.amoplefttype::regtype::text,
-            o.amopstrategy)
-             from pg_amop o where o.amopfamily = f.oid),
-            (select string_agg(concat_ws(' ', p.amprocnum, p.amproc::regprocedure), ', ' order by p.amproclefttype::regtype::text,
-            p.amprocnum)
-             from pg_amproc p where p.amprocfamily = f.oid)) as content
-        from pg_opfamily f join pg_namespace n on n.oid = f.opfnamespace join pg_am m on m.oid = f.opfmethod
-        where f.opfnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "operator class",
-        2616,
-        "operator classes",
-        """c.oid, array[n.nspname, c.opcname, m.amname] as name,
-        concat_ws(' ', c.opcintype::regtype, c.opcdefault, nullif(c.opckeytype, 0)::regtype, f.opfname,
-            pg_get_userbyid(c.opcowner)) as content
-        from pg_opclass c join pg_namespace n on n.oid = c.opcnamespace join pg_am m on m.oid = c.opcmethod
-        join pg_opfamily f on f.oid = c.opcfamily where c.opcnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
         "base type",
         1247,
         "base types",
@@ -71,7 +46,7 @@ WATCHED = (
     Watched(
         "text search parser",
         3601,
-        "text search objects",
+        "text search parsers",
         """p.oid, array[n.nspname, p.prsname] as name, concat_ws(' ', p.prsstart, p.prstoken, p.prsend, p.prsheadline,
             p.prslextype) as content
         from pg_ts_parser p join pg_namespace n on n.oid = p.prsnamespace where p.prsnamespace = any(%(schemas)s)""",
@@ -79,29 +54,9 @@ WATCHED = (
     Watched(
         "text search template",
         3764,
-        "text search objects",
+        "text search templates",
         """t.oid, array[n.nspname, t.tmplname] as name, concat_ws(' ', t.tmplinit, t.tmpllexize) as content
         from pg_ts_template t join pg_namespace n on n.oid = t.tmplnamespace where t.tmplnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "text search dictionary",
-        3600,
-        "text search objects",
-        """d.oid, array[n.nspname, d.dictname] as name, concat_ws(' ', t.tmplname, d.dictinitoption,
-            pg_get_userbyid(d.dictowner)) as content
-        from pg_ts_dict d join pg_namespace n on n.oid = d.dictnamespace join pg_ts_template t on t.oid = d.dicttemplate
-        where d.dictnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "text search configuration",
-        3602,
-        "text search objects",
-        """c.oid, array[n.nspname, c.cfgname] as name,
-        concat_ws(' ', p.prsname, pg_get_userbyid(c.cfgowner), (select string_agg(concat_ws(' ', m.maptokentype, m.mapseqno,
-            m.mapdict::regdictionary), ', '
-            order by m.maptokentype, m.mapseqno) from pg_ts_config_map m where m.mapcfg = c.oid)) as content
-        from pg_ts_config c join pg_namespace n on n.oid = c.cfgnamespace join pg_ts_parser p on p.oid = c.cfgparser
-        where c.cfgnamespace = any(%(schemas)s)""",
     ),
     Watched(
         "subscription",
@@ -110,37 +65,6 @@ WATCHED = (
         """s.oid, array[s.subname] as name, concat_ws(' ', s.subenabled, s.subslotname, s.subpublications) as content
         from pg_subscription s
         where s.subdbid = (select oid from pg_database where datname = current_database()) and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "event trigger",
-        3466,
-        "event triggers",
-        """e.oid, array[e.evtname] as name, concat_ws(' ', e.evtevent, e.evtfoid::regprocedure, e.evtenabled, e.evttags,
-            pg_get_userbyid(e.evtowner)) as content
-        from pg_event_trigger e where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "procedural language",
-        2612,
-        "procedural languages",
-        """l.oid, array[l.lanname] as name, concat_ws(' ', l.lanpltrusted, nullif(l.lanplcallfoid, 0)::regprocedure, l.lanacl,
-            pg_get_userbyid(l.lanowner)) as content
-        from pg_language l where l.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "transform",
-        3576,
-        "transforms",
-        """t.oid, array[t.trftype::regtype::text, l.lanname] as name,
-        concat_ws(' ', nullif(t.trffromsql, 0)::regprocedure, nullif(t.trftosql, 0)::regprocedure) as content
-        from pg_transform t join pg_language l on l.oid = t.trflang where t.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "access method",
-        2601,
-        "access methods",
-        """a.oid, array[a.amname] as name, concat_ws(' ', a.amtype, a.amhandler) as content
-        from pg_am a where a.oid >= 16384 and %(schemas)s::oid[] is not null""",
     ),
     Watched(
         "security label",
