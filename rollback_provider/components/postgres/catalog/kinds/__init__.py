@@ -1,7 +1,8 @@
 """Kinds of objects, one small file each.
 
-To add one: subclass :class:`~rollback_provider.components.postgres.catalog.kinds.base.Kind`, list it here, add rows to
-``tests/components/test_reverse_ddl.py`` and a line to the component's page.
+To add one: subclass :class:`~rollback_provider.components.postgres.catalog.kinds.base.Kind` (or
+:class:`~rollback_provider.components.postgres.catalog.kinds.defined.Defined`, where the definition is all), list it here, add cases to
+``tests/components/fix/ddl`` and a line to the component's page.
 """
 
 from __future__ import annotations
