@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from rollback_provider.components.postgres.catalog import Catalog, capture, differences
+from rollback_provider.components.postgres.reverse import reverse
 from rollback_provider.core.errors import ConfigurationError
 from tests.components.fix.ddl_cases import part
 from tests.components.fix.rollback import read_catalog
@@ -23,7 +25,7 @@ SMALL_CHANGES = {
     "alter table orders alter status set default 'open'": "default public.orders.status is 'open'::text, was 'new'::text",
     "alter table orders alter note set storage external": "column public.orders.note: storage is external, was none",
     "alter table orders alter id set generated always": "column public.orders.id: identity is always, was by default",
-    "alter table orders set (fillfactor = 50)": "table public.orders: options is fillfactor=50, was none",
+    "alter table orders set (fillfactor = 50)": "table public.orders: storage parameters is fillfactor=50, was none",
     "alter table orders set unlogged": "table public.orders: unlogged is yes, was none",
     "alter table orders enable row level security": "table public.orders: row security is yes, was none",
     "alter table orders owner to reader": "table public.orders: owner is reader, was postgres",
@@ -157,6 +159,40 @@ def test_schemas_are_followed_by_identity(database: Database) -> None:
 def test_what_belongs_to_an_extension_is_not_looked_at(database: Database) -> None:
     database.run("create extension citext")
     assert {entry.kind for entry in read_catalog(database).entries} == {"schema", "extension"}
+
+
+def test_secrets_of_foreign_data_are_not_read(database: Database) -> None:
+    value = "hunter2 hunter2"
+    options = f"options (user 'u', password '{value}', host 'h')"
+    database.run(
+        f"create foreign data wrapper w {options}; create server s foreign data wrapper w {options};"
+        f"create user mapping for public server s {options};"
+        f"create foreign table f (a int options (my_secret '{value}')) server s options (pwd '{value}', file 'f')"
+    )
+    text = json.dumps(read_catalog(database).to_json())
+    assert value not in text
+    assert text.count('"user": "u"') == 3
+    assert '"file": "f"' in text
+    before = read_catalog(database)
+    database.run("alter user mapping for public server s options (set password 'other')")
+    (difference,) = differences(before, read_catalog(database))
+    assert difference.startswith("user mapping s.public: hidden options is password ")
+
+
+def test_mappings_that_the_role_cannot_read_are_known_by_name(database: Database) -> None:
+    name = database.name
+    database.run(
+        f"create role {name} login; create foreign data wrapper w; create server s foreign data wrapper w;"
+        "create user mapping for public server s options (user 'u')"
+    )
+    then = read_catalog(replace(database, user=name))
+    (mapping,) = (entry for entry in then.entries if entry.kind == "user mapping")
+    assert (mapping.facts, mapping.extra) == ({}, {"readable": False})
+    database.run("drop user mapping for public server s")
+    assert reverse(then, read_catalog(replace(database, user=name))).refusals == (
+        "user mapping s.public was dropped by the migration: its options could not be read when the snapshot was taken",
+    )
+    database.run(f"drop role {name}")
 
 
 def test_an_ordinary_owner_can_read_it(database: Database) -> None:

@@ -35,7 +35,7 @@ def schema_text(database: Database) -> str:
 
 def _normal(statement: str) -> str:
     head, *body = statement.split("\n")
-    if not head.startswith(("CREATE TABLE", "CREATE UNLOGGED TABLE")):
+    if not head.startswith(("CREATE TABLE", "CREATE UNLOGGED TABLE", "CREATE FOREIGN TABLE")):
         return statement
     last = next(index for index, line in enumerate(body) if line.startswith(")"))
     return "\n".join([head, *sorted(line.rstrip(",") for line in body[:last]), *body[last:]])

@@ -11,14 +11,17 @@ from psycopg.rows import dict_row, tuple_row
 from rollback_provider.components.postgres.catalog.dependencies import Dependencies
 from rollback_provider.components.postgres.catalog.entry import Entry, Ref, to_ref
 from rollback_provider.components.postgres.catalog.kinds import KINDS
-from rollback_provider.components.postgres.catalog.kinds.base import Kind
+from rollback_provider.components.postgres.catalog.kinds.base import Kind, Naming
 from rollback_provider.components.postgres.catalog.model import Catalog
 from rollback_provider.core.errors import ConfigurationError
 
 _SERVER = """
     select (select system_identifier::text from pg_control_system()), d.oid::int8,
-        current_setting('server_version_num')::int, current_user::text
+        current_setting('server_version_num')::int, current_user::text, exists (
+            select from pg_roles r where pg_has_role(r.oid, 'member') and (r.rolsuper and r.rolname = current_user
+                or r.rolname in ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')))
     from pg_database d where datname = current_database()"""
+"""Managed services let members of a role of theirs do what elsewhere takes a superuser."""
 _SCHEMAS = "select oid::int8, nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
 _CASTS = "select format_type(castsource, null), format_type(casttarget, null), castcontext::text from pg_cast"
 _HOMES = "select distinct relnamespace::int8 from pg_class where oid = any(%s)"
@@ -35,7 +38,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
     :raises ConfigurationError: for a schema that does not exist
     """
     with connection.cursor(row_factory=tuple_row) as cursor:
-        system, database, version, role = cursor.execute(_SERVER).fetchone() or ("", 0, 0, "")
+        system, database, version, role, superuser = cursor.execute(_SERVER).fetchone() or ("", 0, 0, "", False)
         existing = {name: oid for oid, name in cursor.execute(_SCHEMAS)}
         casts = tuple(cursor.execute(_CASTS).fetchall())
         followed = since if since and (since.system_identifier, since.database) == (system, database) else None
@@ -63,6 +66,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
         database=database,
         server_version=version,
         role=role,
+        superuser=superuser,
         entries=resolved,
         outside=_describe(connection, outside),
         casts=casts,
@@ -116,7 +120,10 @@ def _without_strangers(
 
     def ours(entry: Entry) -> bool:
         whole = (*(entry.parent or entry.ref)[:2], 0)
-        return entry.schema not in names or (entry.kind != "schema" and (entry.ref in known or whole in known))
+        elsewhere = entry.schema not in names or (
+            entry.kind != "schema" and KINDS[entry.kind].naming is Naming.DATABASE
+        )
+        return elsewhere or (entry.kind != "schema" and (entry.ref in known or whole in known))
 
     return [entry for entry in entries if ours(entry)]
 

@@ -14,6 +14,9 @@ from rollback_provider.components.postgres.catalog.entry import (
     CLASS_CONSTRAINT,
     CLASS_EXTENSION,
     CLASS_FUNCTION,
+    CLASS_INDEX_FUNCTION,
+    CLASS_INDEX_OPERATOR,
+    CLASS_OPERATOR_FAMILY,
     CLASS_RELATION,
     CLASS_TYPE,
     Entry,
@@ -26,6 +29,14 @@ _QUERY = """
     union all
     select 1247, t.oid::int8, 0, 1247, t.typelem::int8, 0, 'i' from pg_type t join pg_type e on e.oid = t.typelem and e.typarray = t.oid
     where t.oid >= 16384"""
+
+
+_PARTS = {
+    (CLASS_CONSTRAINT, CLASS_TYPE),
+    (CLASS_INDEX_OPERATOR, CLASS_OPERATOR_FAMILY),
+    (CLASS_INDEX_FUNCTION, CLASS_OPERATOR_FAMILY),
+}
+"""(class of a part, class of its whole) where pg_depend does not say that it is a part."""
 
 
 class Dependencies:
@@ -41,9 +52,7 @@ class Dependencies:
             if kind == "e":
                 self.members.add(ref)
                 self._part_of[ref] = needed
-            elif (kind == "i" and ref[:2] != needed[:2]) or (
-                classid == CLASS_CONSTRAINT and refclass == CLASS_TYPE and kind == "a"
-            ):
+            elif (kind == "i" and ref[:2] != needed[:2]) or (kind == "a" and (classid, refclass) in _PARTS):
                 self._part_of.setdefault(ref, needed)
             if kind != "e":
                 self._needs.setdefault(ref, {})[needed] = kind == "n"

@@ -31,6 +31,7 @@ class Catalog:
     :param database: oid of the database
     :param server_version: server_version_num
     :param role: who read it; owns what is created
+    :param superuser: whether that role may do what takes a superuser
     :param entries: the objects
     :param outside: objects that are not looked at but need some that are: (what is needed, a description of what needs it)
     :param casts: ``"source target"`` (type names as format_type gives them) for all casts, with pg_cast's castcontext
@@ -40,6 +41,7 @@ class Catalog:
     database: int
     server_version: int
     role: str
+    superuser: bool
     entries: tuple[Entry, ...]
     outside: tuple[tuple[Ref, str], ...] = ()
     casts: tuple[tuple[str, str, str], ...] = ()
@@ -51,6 +53,7 @@ class Catalog:
             "database": self.database,
             "server_version": self.server_version,
             "role": self.role,
+            "superuser": self.superuser,
             "entries": [entry.to_json() for entry in self.entries],
             "outside": [[list(ref), description] for ref, description in self.outside],
             "casts": [list(cast) for cast in self.casts],
@@ -64,6 +67,7 @@ class Catalog:
             database=value["database"],
             server_version=value["server_version"],
             role=value["role"],
+            superuser=value["superuser"],
             entries=tuple(Entry.from_json(entry) for entry in value["entries"]),
             outside=tuple((to_ref(ref), description) for ref, description in value["outside"]),
             casts=tuple((source, target, context) for source, target, context in value["casts"]),

@@ -73,6 +73,33 @@ def stored_row(alias: str, *without: str) -> str:
     return stored(f"to_jsonb({alias}) - array[{names}]")
 
 
+def stored_values(*expressions: str) -> str:
+    """Hash of values. A function has to be given as its oid: rows print it by name."""
+    return stored(f"jsonb_build_array({', '.join(expressions)})")
+
+
+def function(column: str) -> str:
+    """Name of a function that a system catalog names, null where it names none."""
+    return f"nullif({column}::oid, 0)::regproc::text"
+
+
+def operator(column: str) -> str:
+    """Name of an operator, as a definition takes it, null for none."""
+    return (
+        "(select format('OPERATOR(%%I.%%s)', nspname, oprname) from pg_operator named "  # noqa: S608
+        f"join pg_namespace on pg_namespace.oid = oprnamespace where named.oid = {column})"
+    )
+
+
+def refs_to(**targets: tuple[int, str]) -> str:
+    """Refs of facts that name one object each, by its class and an SQL expression of its oid, 0 or null for none."""
+    items = (
+        f"'{fact}', case when {oid} <> 0 then json_build_array(json_build_array({classid}, {oid}, 0)) end"
+        for fact, (classid, oid) in targets.items()
+    )
+    return f"json_strip_nulls(json_build_object({', '.join(items)}))"
+
+
 def comment_on(classid: int, oid: str, sub: str = "0") -> str:
     """A left join of pg_description as ``comment``."""
     return f"left join pg_description comment on comment.classoid = {classid} and comment.objoid = {oid} and comment.objsubid = {sub}"

@@ -15,18 +15,6 @@ from rollback_provider.components.postgres.reverse.changes import Changes
 Item = tuple[str, str, bool]
 
 _HOLDS_ROWS = frozenset({"table", "sequence", "column"})
-_DEFAULT_PRIVILEGES = {
-    "table": "r",
-    "view": "r",
-    "materialized view": "r",
-    "sequence": "S",
-    "function": "f",
-    "enum": "T",
-    "domain": "T",
-    "composite type": "T",
-    "range type": "T",
-    "schema": "n",
-}
 
 
 def attributes(changes: Changes, then: Entry, now: Entry | None) -> Action | None:
@@ -61,7 +49,7 @@ def _as_made(changes: Changes, then: Entry) -> dict[str, Any]:
     """Owner and privileges that the server gives to something new, default privileges included."""
     allowed: list[Item] = []
     denied: list[Item] = []
-    whose = (changes.role, _DEFAULT_PRIVILEGES.get(then.kind, ""))
+    whose = (changes.role, KINDS[then.kind].default_acl)
     for entry in changes.default_privileges:
         if entry.name[1:] == whose and entry.name[0] in {"", then.schema}:
             allowed += _items(entry.facts.get("allowed"))
@@ -79,21 +67,13 @@ def _privileges(kind: Kind, then: Entry, after: dict[str, Any]) -> Iterator[str]
     if not kind.acl:
         return
     column = ident(then.name[2]) if then.kind == "column" else ""
-    on = _on(kind, then)
+    on = kind.granted(then)
     yield from _difference(on, column, then.facts, after)
     before_columns, after_columns = then.facts.get("column_grants", {}), after.get("column_grants", {})
     for name in sorted(before_columns.keys() | after_columns.keys()):
         yield from _difference(
             on, ident(name), {"grants": before_columns.get(name)}, {"grants": after_columns.get(name)}
         )
-
-
-def _on(kind: Kind, then: Entry) -> str:
-    if then.kind == "column":
-        return f"TABLE {ident(*then.name[:2])}"
-    if then.kind == "function":
-        return kind.target(then)
-    return f"{kind.acl} {kind.address(then.name)}"
 
 
 def _difference(on: str, column: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

@@ -9,8 +9,6 @@ from rollback_provider.components.postgres.catalog.kinds import KINDS
 from rollback_provider.components.postgres.catalog.kinds.watched import Watched
 from rollback_provider.components.postgres.reverse.matching import Matching
 
-_TYPES = frozenset({"enum", "domain", "composite type", "range type", "extension"})
-
 
 class Changes:
     """The difference between two catalogs as work to do. It is what kinds see of a reversal: their Scene.
@@ -52,10 +50,18 @@ class Changes:
         """Whether an object of the snapshot has to be made again."""
         return ref in self.then.by_ref and (ref not in self.matching.to_now or ref in self.rebuilt)
 
+    def gone(self, ref: Ref) -> bool:
+        """Whether an object of the snapshot is not there now."""
+        return ref in self.then.by_ref and ref not in self.matching.to_now
+
+    def new(self, ref: Ref) -> bool:
+        """Whether an object now is not in the snapshot."""
+        return ref in self.now.by_ref and ref not in self.matching.to_then
+
     def recreated_table(self, ref: Ref | None) -> bool:
         """Whether this is a table of the snapshot that is gone."""
         entry = self.then.by_ref.get(ref) if ref else None
-        return entry is not None and entry.kind == "table" and entry.ref not in self.matching.to_now
+        return entry is not None and entry.kind == "table" and self.gone(entry.ref)
 
     def collateral(self, ref: Ref) -> bool:
         """Whether it is made again only because of something that it needs."""
@@ -172,10 +178,10 @@ class Changes:
 
     def _bears_it(self, dependent: Entry, needed: Entry) -> bool:
         """Whether a dependent can stay while what it needs is dropped, or, for a column, converted."""
-        if needed.kind == "schema" or dependent.kind == "sequence":
+        if needed.kind == "schema" or KINDS[dependent.kind].lets_go(dependent, needed):
             return True
-        if dependent.kind == "table":
-            return needed.kind == "table"
         if needed.ref in self.dropped:
-            return dependent.kind == "column" and needed.kind not in _TYPES and not dependent.facts.get("generated")
+            return (
+                dependent.kind == "column" and not KINDS[needed.kind].swapped and not dependent.facts.get("generated")
+            )
         return dependent.kind == "constraint" and dependent.facts["type"] == "n"

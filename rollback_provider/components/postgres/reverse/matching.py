@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rollback_provider.components.postgres.catalog import Catalog, Entry, Ref
+from rollback_provider.components.postgres.catalog.kinds import KINDS
+from rollback_provider.components.postgres.catalog.kinds.base import Naming
 
 Key = tuple[object, ...]
 
@@ -67,7 +69,8 @@ class Matching:
             parent = self.to_now.get(entry.parent) if entry.parent else None
             if entry.parent and parent is None:
                 continue
-            key = self._key(entry, parent, schemas.get(entry.schema, entry.schema))
+            in_schema = KINDS[entry.kind].naming is not Naming.DATABASE
+            key = self._key(entry, parent, schemas.get(entry.schema, entry.schema) if in_schema else entry.schema)
             if key in free and not self._replaced(entry, free[key]):
                 self._pair(entry, free.pop(key))
 

@@ -40,7 +40,7 @@ def reverse(then: Catalog, now: Catalog, *, unconvertible: frozenset[tuple[int, 
     partitioned = [ref for ref in ordered.create if ref[1] not in tables]
     others += [statement for ref in partitioned for statement in ordered.create[ref]]
     completed = [statement for ref in partitioned for statement in ordered.complete.get(ref, ())]
-    prepare = [*first, *created_schemas, *renames.relations(), *renames.parts(), *others, *drops.finally_(renames)]
+    prepare = [*first, *created_schemas, *renames.relations(), *renames.others(), *others, *drops.finally_(renames)]
     _notes(changes)
     return Reversal(
         prepare=tuple(prepare),
@@ -64,11 +64,14 @@ def _actions(changes: Changes) -> Iterator[Action]:
         if not kind.reversible:
             continue
         if changes.created(then.ref):
-            yield from kind.create(then, changes)
+            actions = [*kind.create(then, changes)]
             now = None
         else:
             now = changes.now.by_ref[changes.matching.to_now[then.ref]]
-            yield from kind.alter(then, now, changes)
+            actions = [*kind.alter(then, now, changes)]
+        if actions and kind.privileged(then) and not changes.now.superuser:
+            changes.refuse(f"{then.label} was changed or dropped by the migration: to bring it back takes a superuser")
+        yield from actions
         action = attributes(changes, then, now)
         if action is not None:
             yield action
@@ -83,7 +86,8 @@ def _conversions(changes: Changes) -> Iterator[Action]:
             by_table.setdefault(then.parent, []).append(then)
     for table, columns in by_table.items():
         name = columns[0].name[:2]
-        parts = ", ".join(_converted(changes, column) for column in columns)
+        foreign = "server" in changes.then.by_ref[table].facts
+        parts = ", ".join(_declared(column) if foreign else _converted(changes, column) for column in columns)
         yield Action(
             table,
             columns[0].label,
@@ -102,14 +106,18 @@ def _conversions(changes: Changes) -> Iterator[Action]:
 
 def _converted(changes: Changes, column: Entry) -> str:
     now = changes.now.by_ref[changes.matching.to_now[column.ref]]
-    type_ = column.facts["type"]
     if changes.refilled(column.parent, [column.ref[2]]):
-        using = f"NULL::{type_}"
+        using = f"NULL::{column.facts['type']}"
     else:
         swapped = any(changes.created(ref) for ref in column.refs.get("type", ()))
         using = conversion(changes.now, column, now, column.name[2], swapped=swapped)
+    return f"{_declared(column)} USING {using}"
+
+
+def _declared(column: Entry) -> str:
+    """All that there is to say of a foreign table's column: it holds no values to convert."""
     collation = f" COLLATE {column.facts['collation']}" if "collation" in column.facts else ""
-    return f"ALTER COLUMN {ident(column.name[2])} TYPE {type_}{collation} USING {using}"
+    return f"ALTER COLUMN {ident(column.name[2])} TYPE {column.facts['type']}{collation}"
 
 
 def _table_changes(changes: Changes) -> Iterator[TableChange]:
@@ -142,7 +150,8 @@ def _notes(changes: Changes) -> None:
     for then in changes.matching.gone():
         if then.kind == "table" and then.name in new:
             changes.note(
-                f"{then.label} and the table of that name now are not both partitioned: the new one is dropped with its rows"
+                f"{then.label} and the table of that name now are not of the same sort, ordinary, partitioned or foreign: "
+                "the new one is dropped with its rows"
             )
     for change in _table_changes(changes):
         if change.by_name:

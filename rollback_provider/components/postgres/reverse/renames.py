@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from rollback_provider.components.postgres.catalog import Entry, Ref
 from rollback_provider.components.postgres.catalog.kinds import KINDS
+from rollback_provider.components.postgres.catalog.kinds.base import Naming
 from rollback_provider.components.postgres.catalog.kinds.constraints import INDEXED
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.reverse.changes import Changes
 
 Name = tuple[str, ...]
 
-_IN_SCHEMA = frozenset(
-    {"table", "view", "materialized view", "sequence", "enum", "domain", "composite type", "range type", "statistics"}
-)
+_RELATIONS = ""
+"""The namespace that relations and types share; every other is called after its kind."""
 
 
 @dataclass
 class _Pending:
-    """Something that is called `at` and shall be called `to`; both are (where, name), where is a schema or a table's name.
+    """Something that is called `at` and shall be called `to`; both are (where, name), where is a namespace and what the name is unique in.
 
     :param follows: a table that takes it along into another schema
     """
@@ -43,70 +43,76 @@ class Renames:
         self._late = list(late)
         self._staying = [(then, now) for then, now in changes.matching.pairs() if then.ref not in changes.rebuilt]
         self._schemas = {now.name[0]: then.name[0] for then, now in self._staying if then.kind == "schema"}
+        self._wanted = {(entry.kind, entry.name) for entry in changes.then.entries}
+        self._wanted |= {
+            (_RELATIONS, entry.name) for entry in changes.then.entries if _naming(entry) is Naming.RELATION
+        }
         self.current: dict[Ref, Name] = {}
-        """What relations and types are called by now, by their identity now."""
+        """What relations, types and what is dropped late are called by now, by their identity now."""
 
     def schemas(self) -> Iterator[Statement]:
         """Schemas first."""
-        wanted = {entry.name[0] for entry in self._changes.then.entries if entry.kind == "schema"}
         items = [
-            _Pending(now, ((), now.name[0]), ((), then.name[0])) for then, now in self._staying if then.kind == "schema"
+            _Pending(now, (("schema",), now.name[0]), (("schema",), then.name[0]))
+            for then, now in self._staying
+            if then.kind == "schema"
         ]
         for entry in self._late:
-            if entry.kind == "schema" and entry.name[0] in wanted:
+            if entry.kind == "schema" and ("schema", entry.name) in self._wanted:
                 self._schemas[entry.name[0]] = _temporary(entry)
-                items.append(_Pending(entry, ((), entry.name[0]), ((), _temporary(entry))))
+                items.append(_Pending(entry, (("schema",), entry.name[0]), (("schema",), _temporary(entry))))
         yield from self._resolve(items)
 
     def relations(self) -> Iterator[Statement]:
-        """Then what lives in a schema, and what shares its namespace."""
-        wanted = {entry.name for entry in self._changes.then.entries if entry.kind in _IN_SCHEMA}
+        """Then relations and types."""
         items = []
         for then, now in self._staying:
-            if then.kind in _IN_SCHEMA:
-                follows = self._table(now.refs.get("owned_by", ())) if then.kind == "sequence" else None
-                items.append(self._item(now, then.name[:1], then.name[1], follows))
-            elif then.kind == "index" or (then.kind == "constraint" and then.facts["type"] in INDEXED):
-                items.append(self._item(now, then.name[:1], then.name[-1], now.parent))
+            if _naming(then) is Naming.RELATION:
+                follows = now.parent if then.kind in {"index", "constraint"} else None
+                if then.kind == "sequence":
+                    follows = self._table(now.refs.get("owned_by", ()))
+                items.append(self._relation(now, then.name[0], then.name[-1], follows))
         for entry in self._late:
-            if entry.kind in _IN_SCHEMA:
-                name = self._name(entry)
-                items.append(self._item(entry, name[:1], _temporary(entry) if name in wanted else name[1], None))
+            if _naming(entry) is Naming.RELATION:
+                schema, name = self._schema(entry), entry.name[-1]
+                taken = (_RELATIONS, (schema, name)) in self._wanted
+                items.append(self._relation(entry, schema, _temporary(entry) if taken else name, None))
         yield from self._resolve(items)
 
-    def parts(self) -> Iterator[Statement]:
-        """Then parts of tables, and functions, whose arguments have their names by now."""
+    def others(self) -> Iterator[Statement]:
+        """Then parts of tables, and what is called after types, as a function after its arguments, which have their names by now."""
         items = []
         for then, now in self._staying:
-            if then.kind in {"column", "trigger", "rule", "policy"} or (
-                then.kind == "constraint" and then.facts["type"] not in INDEXED
-            ):
+            naming = _naming(then)
+            if naming is Naming.TABLE:
                 if not (then.extra.get("inherits") or then.extra.get("inherited") or then.facts.get("inherited")):
-                    items.append(
-                        _Pending(
-                            now, ((then.kind, *then.name[:2]), now.name[2]), ((then.kind, *then.name[:2]), then.name[2])
-                        )
-                    )
-            elif then.kind == "function":
-                schema = self._schemas.get(now.schema, now.schema)
-                items.append(
-                    _Pending(now, ((schema, then.name[2]), now.name[1]), ((then.name[0], then.name[2]), then.name[1]))
-                )
+                    where = (then.kind, *then.name[:2])
+                    items.append(_Pending(now, (where, now.name[2]), (where, then.name[2])))
+            elif naming is Naming.SCHEMA:
+                at, to = ((then.kind, schema, *then.name[2:]) for schema in (self._schema(now), then.name[0]))
+                items.append(_Pending(now, (at, now.name[1]), (to, then.name[1])))
+            elif naming is Naming.DATABASE and then.kind != "schema":
+                items.append(_Pending(now, ((then.kind,), now.name[0]), ((then.kind,), then.name[0])))
+        for entry in self._late:
+            if _naming(entry) is Naming.SCHEMA:
+                name = self.current[entry.ref] = (self._schema(entry), *entry.name[1:])
+                where = (entry.kind, name[0], *name[2:])
+                spare = _temporary(entry) if (entry.kind, name) in self._wanted else name[1]
+                items.append(_Pending(entry, (where, name[1]), (where, spare)))
         yield from self._resolve(items)
 
     def address(self, entry: Entry) -> Name:
         """What an object that is dropped late is called by then."""
         if entry.kind == "schema":
-            return (self._schemas.get(entry.name[0], entry.name[0]),)
+            return (self._schema(entry),)
         return self.current.get(entry.ref, entry.name)
 
-    def _item(self, now: Entry, schema: Name, name: str, follows: Ref | None) -> _Pending:
-        at = self._name(now)
-        self.current[now.ref] = at
-        return _Pending(now, (at[:1], at[-1]), (schema, name), follows)
+    def _relation(self, now: Entry, schema: str, name: str, follows: Ref | None) -> _Pending:
+        self.current[now.ref] = at = (self._schema(now), now.name[-1])
+        return _Pending(now, ((_RELATIONS, at[0]), at[1]), ((_RELATIONS, schema), name), follows)
 
-    def _name(self, now: Entry) -> Name:
-        return (self._schemas.get(now.schema, now.schema), now.name[-1])
+    def _schema(self, now: Entry) -> str:
+        return self._schemas.get(now.name[0], now.name[0])
 
     @staticmethod
     def _table(owner: tuple[Ref, ...]) -> Ref | None:
@@ -162,7 +168,7 @@ class Renames:
         if item.at[0] == to[0]:
             statement = kind.rename(entry, self._address(item), to[1])
         else:
-            statement = kind.move(entry, self._address(item), to[0][0])
+            statement = kind.move(entry, self._address(item), to[0][1])
             for other in pending:
                 if other.follows == entry.ref:
                     self._count(other, (to[0], other.at[1]), counts)
@@ -175,16 +181,27 @@ class Renames:
             counter[to] += 1
         item.at = to
         if item.entry.ref in self.current:
-            self.current[item.entry.ref] = (*to[0], to[1])
+            self.current[item.entry.ref] = self._called(item)
 
     def _address(self, item: _Pending) -> Name:
-        where, name = item.at
-        kind = item.entry.kind
-        if kind == "function":
-            return (where[0], name, where[1])
-        if kind == "constraint" and item.entry.facts["type"] in INDEXED and item.entry.parent:
-            return (*self.current[item.entry.parent], name)
-        return (*(where[1:] if where and where[0] == kind else where), name)
+        """Its name as its kind takes it."""
+        if item.entry.kind == "constraint" and item.entry.parent and item.at[0][0] == _RELATIONS:
+            return (*self.current[item.entry.parent], item.at[1])
+        return self._called(item)
+
+    @staticmethod
+    def _called(item: _Pending) -> Name:
+        (_, *where), name = item.at
+        if KINDS[item.entry.kind].naming is Naming.SCHEMA:
+            return (where[0], name, *where[1:])
+        return (*where, name)
+
+
+def _naming(entry: Entry) -> Naming:
+    """The index behind a constraint has its name among the relations."""
+    if entry.kind == "constraint" and entry.facts["type"] in INDEXED:
+        return Naming.RELATION
+    return KINDS[entry.kind].naming
 
 
 def _temporary(entry: Entry) -> str:

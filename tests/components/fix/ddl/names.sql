@@ -45,3 +45,17 @@ create table b (a int references a, b int);
 alter table a rename a to c;
 alter table a rename b to a;
 alter table b rename to d;
+
+## schemas called like kinds
+create schema "table";
+create schema "index";
+create schema function;
+create table "table".t (a int);
+create table "index".u (a int);
+create index i on "index".u (a);
+create function function.f() returns int language sql as 'select 1';
+=>
+alter table "table".t rename to x;
+alter index "index".i rename to j;
+alter table "index".u rename a to b;
+alter function function.f rename to g;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import Any, ClassVar, Protocol
 
 from rollback_provider.components.postgres.catalog.entry import Entry, Ref
@@ -22,6 +22,21 @@ class Phase(IntEnum):
     CREATE = 1
     COMPLETE = 2
     FINISH = 3
+
+
+class Naming(Enum):
+    """Where the name of an object has to be unique, and so what may stand in its way when it gets its name back."""
+
+    FIXED = auto()
+    """It is called after what it belongs to and cannot be renamed."""
+    DATABASE = auto()
+    """Among objects of its kind."""
+    SCHEMA = auto()
+    """Among objects of its kind in a schema; further parts of the name, as a function's arguments, tell it from others."""
+    RELATION = auto()
+    """Among all relations and types of a schema."""
+    TABLE = auto()
+    """Among objects of its kind on a table."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,14 @@ class Scene(Protocol):
 
     def created(self, ref: Ref) -> bool:
         """Whether an object of the snapshot has to be made again, for whatever reason."""
+        ...
+
+    def gone(self, ref: Ref) -> bool:
+        """Whether an object of the snapshot is not there now."""
+        ...
+
+    def new(self, ref: Ref) -> bool:
+        """Whether an object now is not in the snapshot."""
         ...
 
     def recreated_table(self, ref: Ref | None) -> bool:
@@ -122,8 +145,13 @@ class Kind:
     reversible: ClassVar[bool] = True
     droppable_late: ClassVar[bool] = False
     """It is dropped after everything else was put back: columns may still be using it."""
+    naming: ClassVar[Naming] = Naming.FIXED
+    swapped: ClassVar[bool] = False
+    """Columns that use one have to be converted where it is made again."""
     acl: ClassVar[str] = ""
     """As in GRANT … ON; empty where there are no privileges."""
+    default_acl: ClassVar[str] = ""
+    """As in pg_default_acl.defaclobjtype; empty where there are no default privileges."""
     altered: ClassVar[frozenset[str]] = frozenset()
     """Facts that `alter` can undo; any other that differs means that the object is made again."""
 
@@ -141,6 +169,14 @@ class Kind:
     def target(self, entry: Entry) -> str:
         """Keyword and name, as in COMMENT ON."""
         return f"{self.keyword} {self.address(entry.name)}"
+
+    def granted(self, entry: Entry) -> str:
+        """Keyword and name, as in GRANT … ON."""
+        return f"{self.acl} {self.address(entry.name)}"
+
+    def privileged(self, entry: Entry) -> bool:
+        """Whether making or altering it takes a superuser, whoever owns it."""
+        return False
 
     def lock(self, entry: Entry) -> str:
         """What its DDL locks, in words."""
@@ -166,6 +202,10 @@ class Kind:
     def order(self, entry: Entry) -> int:
         """Order of creation; things are dropped the other way round."""
         return self.rank
+
+    def lets_go(self, now: Entry, needed: Entry) -> bool:
+        """Whether `loosen` parts it from this, so that it can stay where that is dropped."""
+        return False
 
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
         """What has to be undone before anything is dropped. Names are those of now."""

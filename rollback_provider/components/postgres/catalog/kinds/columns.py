@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollback_provider.components.postgres.catalog.entry import CLASS_DEFAULT, CLASS_RELATION, CLASS_TYPE, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.entry import (
+    CLASS_COLLATION,
+    CLASS_DEFAULT,
+    CLASS_RELATION,
+    CLASS_TYPE,
+    Entry,
+)
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.foreign_options import (
+    FACTS,
+    changed_options,
+    table_options_of,
+    with_options,
+)
 from rollback_provider.components.postgres.catalog.kinds.sequences import sequence_options
-from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored
+from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, refs_to, stored
 from rollback_provider.components.postgres.reversal import Statement
 
 STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -22,6 +34,7 @@ class Columns(Kind):
     name = "column"
     classid = CLASS_RELATION
     keyword = "COLUMN"
+    naming = Naming.TABLE
     acl = "COLUMN"
     rank = 120
     owned = False
@@ -36,12 +49,15 @@ class Columns(Kind):
             "storage",
             "compression",
             "statistics",
-            "options",
+            "attribute_options",
+            *FACTS,
         }
     )
 
     def query(self, version: int) -> str:
         statistics = "a.attstattarget" if version >= 170000 else "nullif(a.attstattarget, -1)"
+        collation = "nullif(a.attcollation, t.typcollation)"
+        refs = refs_to(type=(CLASS_TYPE, "coalesce(e.oid, t.oid)"), collation=(CLASS_COLLATION, collation))
         return f"""
             select c.oid, a.attnum as sub, json_build_array({CLASS_RELATION}, c.oid, 0) as parent,
                 array[n.nspname, c.relname, a.attname] as name,
@@ -50,11 +66,11 @@ class Columns(Kind):
                     'collation', case when a.attcollation <> t.typcollation then a.attcollation::regcollation::text end,
                     'not_null', nullif(a.attnotnull, false), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''),
                     'storage', nullif(a.attstorage, t.typstorage), 'compression', nullif(a.attcompression, ''),
-                    'statistics', {statistics}, 'options', a.attoptions,
+                    'statistics', {statistics}, 'attribute_options', a.attoptions, {table_options_of("a.attfdwoptions")},
                     {grants_of("a.attacl", "c", "c.relowner")})) as facts,
                 case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end as definition,
                 case when a.attgenerated <> '' then {stored("d.adbin")} end as stored,
-                json_build_object('type', json_build_array(json_build_array({CLASS_TYPE}, coalesce(e.oid, t.oid), 0))) as refs,
+                {refs} as refs,
                 json_strip_nulls(json_build_object('typmod', nullif(a.atttypmod, -1), 'array', nullif(e.oid is not null, false),
                     'inherits', nullif(a.attinhcount > 0, false),
                     'inherited', nullif(a.attinhcount > 0 and not a.attislocal, false),
@@ -66,7 +82,10 @@ class Columns(Kind):
             join pg_type t on t.oid = a.atttypid left join pg_type e on e.oid = t.typelem and e.typarray = t.oid
             left join pg_attrdef d on a.attgenerated <> '' and d.adrelid = c.oid and d.adnum = a.attnum
             {comment_on(CLASS_RELATION, "c.oid", "a.attnum")}
-            where c.relkind in ('r', 'p') and c.relpersistence <> 't' and c.relnamespace = any(%(schemas)s)"""
+            where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and c.relnamespace = any(%(schemas)s)"""
+
+    def granted(self, entry: Entry) -> str:
+        return f"TABLE {ident(*entry.name[:2])}"
 
     def lock(self, entry: Entry) -> str:
         return f"AccessExclusive on {'.'.join(entry.name[:2])}"
@@ -119,12 +138,14 @@ class Columns(Kind):
         if then.facts.get("statistics") != now.facts.get("statistics"):
             settings.append(f"SET STATISTICS {then.facts.get('statistics', -1)}")
         before, after = (
-            dict(option.split("=", 1) for option in entry.facts.get("options", ())) for entry in (then, now)
+            dict(option.split("=", 1) for option in entry.facts.get("attribute_options", ())) for entry in (then, now)
         )
         if gone := sorted(after.keys() - before.keys()):
             settings.append(f"RESET ({', '.join(gone)})")
         if changed := [f"{name}={value}" for name, value in before.items() if after.get(name) != value]:
             settings.append(f"SET ({', '.join(changed)})")
+        if options := changed_options(then, now, scene):
+            settings.append(options.strip())
         if settings:
             parts = ", ".join(f"ALTER COLUMN {ident(then.name[2])} {setting}" for setting in settings)
             yield self.action(then, f"{self._head(then)} {parts}", aspect="settings", needs=())
@@ -178,7 +199,7 @@ def identity_definition(column: Entry, scene: Scene) -> str:
 def column_definition(column: Entry, scene: Scene, *, alone: bool = False) -> str:
     """A column as CREATE TABLE takes it, or, where `alone`, as ADD COLUMN does while rows do not have it yet."""
     facts = column.facts
-    text = f"{ident(column.name[2])} {facts['type']}"
+    text = f"{ident(column.name[2])} {facts['type']}{with_options(column, scene)}"
     text += f" COLLATE {facts['collation']}" if "collation" in facts else ""
     if "generated" in facts:
         text += f" GENERATED ALWAYS AS ({column.definition}) {'VIRTUAL' if facts['generated'] == 'v' else 'STORED'}"
@@ -210,8 +231,8 @@ def column_settings(column: Entry) -> list[str]:
         settings.append(f"{head} SET COMPRESSION {COMPRESSION[facts['compression']]}")
     if "statistics" in facts:
         settings.append(f"{head} SET STATISTICS {facts['statistics']}")
-    if "options" in facts:
-        settings.append(f"{head} SET ({', '.join(facts['options'])})")
+    if "attribute_options" in facts:
+        settings.append(f"{head} SET ({', '.join(facts['attribute_options'])})")
     return settings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_TYPE, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident
 
 
@@ -15,6 +15,9 @@ class Composites(Kind):
     name = "composite type"
     classid = CLASS_TYPE
     keyword = "TYPE"
+    naming = Naming.RELATION
+    swapped = True
+    default_acl = "T"
     acl = "TYPE"
     rank = 14
     droppable_late = True
@@ -48,6 +51,9 @@ class Ranges(Kind):
     name = "range type"
     classid = CLASS_TYPE
     keyword = "TYPE"
+    naming = Naming.RELATION
+    swapped = True
+    default_acl = "T"
     acl = "TYPE"
     rank = 15
     droppable_late = True

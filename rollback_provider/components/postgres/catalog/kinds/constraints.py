@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_CONSTRAINT, CLASS_RELATION, Entry, Ref
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, ident, stored_row
 from rollback_provider.components.postgres.reversal import Statement
 
@@ -23,6 +23,7 @@ class Constraints(Kind):
     name = "constraint"
     classid = CLASS_CONSTRAINT
     keyword = "CONSTRAINT"
+    naming = Naming.TABLE
     rank = 500
     owned = False
     altered = frozenset({"clustered", "replica_identity", "index_options", "index_tablespace", "attached"})
@@ -49,7 +50,7 @@ class Constraints(Kind):
             from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
             left join pg_class x on x.oid = k.conindid and k.contype in ('p', 'u', 'x') left join pg_index i on i.indexrelid = x.oid
             {comment_on(CLASS_CONSTRAINT, "k.oid")}
-            where k.contype in ('p', 'u', 'x', 'c', 'f', 'n') and c.relkind in ('r', 'p') and c.relnamespace = any(%(schemas)s)"""
+            where k.contype in ('p', 'u', 'x', 'c', 'f', 'n') and c.relkind in ('r', 'p', 'f') and c.relnamespace = any(%(schemas)s)"""
 
     def target(self, entry: Entry) -> str:
         return f"CONSTRAINT {ident(entry.name[2])} ON {ident(*entry.name[:2])}"

@@ -29,7 +29,8 @@ class Defaults(Kind):
                     join pg_proc p on p.oid = called[1]::oid where p.provolatile = 'v')) as extra
             from pg_attrdef d join pg_class c on c.oid = d.adrelid join pg_namespace n on n.oid = c.relnamespace
             join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-            where a.attgenerated = '' and c.relkind in ('r', 'p', 'v') and c.relpersistence <> 't' and c.relnamespace = any(%(schemas)s)"""
+            where a.attgenerated = '' and c.relkind in ('r', 'p', 'v', 'f')
+                and c.relpersistence <> 't' and c.relnamespace = any(%(schemas)s)"""
 
     def lock(self, entry: Entry) -> str:
         return f"AccessExclusive on {'.'.join(entry.name[:2])}"

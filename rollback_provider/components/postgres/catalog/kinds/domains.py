@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rollback_provider.components.postgres.catalog.entry import CLASS_TYPE, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
-from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored_row
+from rollback_provider.components.postgres.catalog.entry import CLASS_COLLATION, CLASS_TYPE, Entry
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
+from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, refs_to, stored_row
 
 
 class Domains(Kind):
@@ -16,12 +16,17 @@ class Domains(Kind):
     name = "domain"
     classid = CLASS_TYPE
     keyword = "DOMAIN"
+    naming = Naming.RELATION
+    swapped = True
+    default_acl = "T"
     acl = "DOMAIN"
     rank = 12
     droppable_late = True
     altered = frozenset({"default", "not_null", "not_null_name", "checks"})
 
     def query(self, version: int) -> str:
+        collation = "nullif(t.typcollation, b.typcollation)"
+        refs = refs_to(type=(CLASS_TYPE, "t.typbasetype"), collation=(CLASS_COLLATION, collation))
         return f"""
             select t.oid, array[n.nspname, t.typname] as name,
                 json_strip_nulls(json_build_object(
@@ -30,7 +35,7 @@ class Domains(Kind):
                     'collation', case when t.typcollation <> b.typcollation then t.typcollation::regcollation::text end,
                     'not_null', nullif(t.typnotnull, false), 'not_null_name', k.conname, 'checks', c.checks,
                     {grants_of("t.typacl", "T", "t.typowner")})) as facts,
-                json_build_object('type', json_build_array(json_build_array({CLASS_TYPE}, t.typbasetype, 0))) as refs,
+                {refs} as refs,
                 json_build_object('typmod', t.typtypmod, 'checks', c.stored, 'default', md5(t.typdefaultbin::text)) as extra
             from pg_type t join pg_namespace n on n.oid = t.typnamespace join pg_type b on b.oid = t.typbasetype
             left join (select contypid, json_object_agg(conname, pg_get_constraintdef(c.oid) order by conname) checks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_TYPE, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, literal
 
 
@@ -15,6 +15,9 @@ class Enums(Kind):
     name = "enum"
     classid = CLASS_TYPE
     keyword = "TYPE"
+    naming = Naming.RELATION
+    swapped = True
+    default_acl = "T"
     acl = "TYPE"
     rank = 10
     droppable_late = True

@@ -15,6 +15,7 @@ class Extensions(Kind):
     name = "extension"
     classid = CLASS_EXTENSION
     keyword = "EXTENSION"
+    swapped = True
     rank = 1
     droppable_late = True
     altered = frozenset({"version", "schema"})

@@ -1,11 +1,11 @@
-"""Functions and procedures. Aggregates are among the kinds that are only watched."""
+"""Functions and procedures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_FUNCTION, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, stored_row
 from rollback_provider.components.postgres.reversal import Statement
 
@@ -16,6 +16,8 @@ class Functions(Kind):
     name = "function"
     classid = CLASS_FUNCTION
     keyword = "FUNCTION"
+    naming = Naming.SCHEMA
+    default_acl = "f"
     acl = "FUNCTION"
     rank = 50
 
@@ -37,6 +39,9 @@ class Functions(Kind):
 
     def target(self, entry: Entry) -> str:
         return f"{'PROCEDURE' if entry.facts['kind'] == 'p' else 'FUNCTION'} {self.address(entry.name)}"
+
+    def granted(self, entry: Entry) -> str:
+        return self.target(entry)
 
     def rebuilds(self, then: Entry, now: Entry, scene: Scene) -> bool:
         return super().rebuilds(then, now, scene) and then.extra["signature"] != now.extra["signature"]

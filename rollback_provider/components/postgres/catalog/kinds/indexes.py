@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.kinds.constraints import index_options
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, ident, stored_row
 from rollback_provider.components.postgres.reversal import Statement
@@ -19,6 +19,7 @@ class Indexes(Kind):
     name = "index"
     classid = CLASS_RELATION
     keyword = "INDEX"
+    naming = Naming.RELATION
     rank = 600
     owned = False
     altered = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_SCHEMA, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of
 
 
@@ -15,6 +15,8 @@ class Schemas(Kind):
     name = "schema"
     classid = CLASS_SCHEMA
     keyword = "SCHEMA"
+    naming = Naming.DATABASE
+    default_acl = "n"
     acl = "SCHEMA"
     droppable_late = True
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident
 from rollback_provider.components.postgres.reversal import Statement
 
@@ -19,6 +19,8 @@ class Sequences(Kind):
     name = "sequence"
     classid = CLASS_RELATION
     keyword = "SEQUENCE"
+    naming = Naming.RELATION
+    default_acl = "S"
     acl = "SEQUENCE"
     rank = 20
     altered = frozenset({*OPTIONS, "owned_by", "identity", "unlogged"})
@@ -46,6 +48,9 @@ class Sequences(Kind):
 
     def rebuilds(self, then: Entry, now: Entry, scene: Scene) -> bool:
         return False
+
+    def lets_go(self, now: Entry, needed: Entry) -> bool:
+        return True
 
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
         if "owned_by" in now.facts and not now.facts.get("identity") and not scene.same(then, now, "owned_by"):

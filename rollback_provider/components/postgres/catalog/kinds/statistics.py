@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, CLASS_STATISTICS, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, stored_row
 
 
@@ -15,6 +15,7 @@ class Statistics(Kind):
     name = "statistics"
     classid = CLASS_STATISTICS
     keyword = "STATISTICS"
+    naming = Naming.SCHEMA
     rank = 790
     altered = frozenset({"target"})
 

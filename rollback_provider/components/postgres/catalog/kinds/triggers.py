@@ -11,7 +11,7 @@ from rollback_provider.components.postgres.catalog.entry import (
     CLASS_TRIGGER,
     Entry,
 )
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, ident, stored_row
 from rollback_provider.components.postgres.reversal import Statement
 
@@ -22,7 +22,7 @@ class OnTable(Kind):
     """What belongs to a table or view and is addressed as ``name ON table``."""
 
     owned = False
-    command = ""
+    naming = Naming.TABLE
 
     def target(self, entry: Entry) -> str:
         return f"{self.keyword} {ident(entry.name[2])} ON {ident(*entry.name[:2])}"

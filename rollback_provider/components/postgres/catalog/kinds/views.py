@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION, Entry
-from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Phase, Scene
+from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import (
     comment_on,
     grants_of,
@@ -23,6 +23,8 @@ class Views(Kind):
     name = "view"
     classid = CLASS_RELATION
     keyword = "VIEW"
+    naming = Naming.RELATION
+    default_acl = "r"
     acl = "TABLE"
     rank = 300
     relkind = "v"

@@ -13,21 +13,18 @@ class Watched(Kind):
 
     :param plural: for the sentence that refuses
     :param body: everything after ``select``: oid, name, content (text in which other objects appear by name), and FROM …
-    :param since: server_version_num from which on the kind exists
     """
 
     owned = False
     reversible = False
 
-    def __init__(self, name: str, classid: int, plural: str, body: str, *, since: int = 0) -> None:
+    def __init__(self, name: str, classid: int, plural: str, body: str) -> None:
         self.name = name  # type: ignore[misc]
         self.classid = classid  # type: ignore[misc]
         self.plural = plural
-        self._body, self._since = body, since
+        self._body = body
 
     def query(self, version: int) -> str:
-        if version < self._since:
-            return "select where false and %(schemas)s::oid[] is not null"
         return f"select oid, name, json_build_object('content', content) as facts from (select {self._body}) watched"
 
     def create(self, then: Entry, scene: Scene) -> Iterator[Action]:
@@ -35,51 +32,6 @@ class Watched(Kind):
 
 
 WATCHED = (
-    Watched(
-        "aggregate",
-        1255,
-        "aggregates",
-        """p.oid, array[n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)] as name,
-        concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn,
-            a.aggsortop::regoperator, a.aggtranstype::regtype, a.agginitval, a.aggminitval, p.proparallel,
-            pg_get_userbyid(p.proowner)) as content
-        from pg_proc p join pg_aggregate a on a.aggfnoid = p.oid join pg_namespace n on n.oid = p.pronamespace
-        where p.pronamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "operator",
-        2617,
-        "operators",
-        """o.oid, array[n.nspname, o.oprname, concat_ws(', ', nullif(o.oprleft, 0)::regtype, nullif(o.oprright, 0)::regtype)] as name,
-        concat_ws(' ', o.oprkind, o.oprcanmerge, o.oprcanhash, o.oprresult::regtype, o.oprcom::regoperator, o.oprnegate::regoperator,
-            o.oprcode, o.oprrest, o.oprjoin, pg_get_userbyid(o.oprowner)) as content
-        from pg_operator o join pg_namespace n on n.oid = o.oprnamespace where o.oprnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "operator family",
-        2753,
-        "operator families",
-        """f.oid, array[n.nspname, f.opfname, m.amname] as name,
-        concat_ws(' ', pg_get_userbyid(f.opfowner),
-            (select string_agg(concat_ws(' ', o.amopstrategy, o.amopopr::regoperator), ', ' order by o.amoplefttype::regtype::text,
-            o.amopstrategy)
-             from pg_amop o where o.amopfamily = f.oid),
-            (select string_agg(concat_ws(' ', p.amprocnum, p.amproc::regprocedure), ', ' order by p.amproclefttype::regtype::text,
-            p.amprocnum)
-             from pg_amproc p where p.amprocfamily = f.oid)) as content
-        from pg_opfamily f join pg_namespace n on n.oid = f.opfnamespace join pg_am m on m.oid = f.opfmethod
-        where f.opfnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "operator class",
-        2616,
-        "operator classes",
-        """c.oid, array[n.nspname, c.opcname, m.amname] as name,
-        concat_ws(' ', c.opcintype::regtype, c.opcdefault, nullif(c.opckeytype, 0)::regtype, f.opfname,
-            pg_get_userbyid(c.opcowner)) as content
-        from pg_opclass c join pg_namespace n on n.oid = c.opcnamespace join pg_am m on m.oid = c.opcmethod
-        join pg_opfamily f on f.oid = c.opcfamily where c.opcnamespace = any(%(schemas)s)""",
-    ),
     Watched(
         "base type",
         1247,
@@ -92,25 +44,9 @@ WATCHED = (
             and not exists (select from pg_type e where e.typarray = t.oid)""",
     ),
     Watched(
-        "collation",
-        3456,
-        "collations",
-        """c.oid, array[n.nspname, c.collname] as name,
-        (to_jsonb(c) - array['oid', 'collnamespace', 'collowner', 'collname'])::text as content
-        from pg_collation c join pg_namespace n on n.oid = c.collnamespace where c.collnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "conversion",
-        2607,
-        "conversions",
-        """c.oid, array[n.nspname, c.conname] as name,
-        concat_ws(' ', c.conforencoding, c.contoencoding, c.conproc, c.condefault) as content
-        from pg_conversion c join pg_namespace n on n.oid = c.connamespace where c.connamespace = any(%(schemas)s)""",
-    ),
-    Watched(
         "text search parser",
         3601,
-        "text search objects",
+        "text search parsers",
         """p.oid, array[n.nspname, p.prsname] as name, concat_ws(' ', p.prsstart, p.prstoken, p.prsend, p.prsheadline,
             p.prslextype) as content
         from pg_ts_parser p join pg_namespace n on n.oid = p.prsnamespace where p.prsnamespace = any(%(schemas)s)""",
@@ -118,74 +54,9 @@ WATCHED = (
     Watched(
         "text search template",
         3764,
-        "text search objects",
+        "text search templates",
         """t.oid, array[n.nspname, t.tmplname] as name, concat_ws(' ', t.tmplinit, t.tmpllexize) as content
         from pg_ts_template t join pg_namespace n on n.oid = t.tmplnamespace where t.tmplnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "text search dictionary",
-        3600,
-        "text search objects",
-        """d.oid, array[n.nspname, d.dictname] as name, concat_ws(' ', t.tmplname, d.dictinitoption,
-            pg_get_userbyid(d.dictowner)) as content
-        from pg_ts_dict d join pg_namespace n on n.oid = d.dictnamespace join pg_ts_template t on t.oid = d.dicttemplate
-        where d.dictnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "text search configuration",
-        3602,
-        "text search objects",
-        """c.oid, array[n.nspname, c.cfgname] as name,
-        concat_ws(' ', p.prsname, pg_get_userbyid(c.cfgowner), (select string_agg(concat_ws(' ', m.maptokentype, m.mapseqno,
-            m.mapdict::regdictionary), ', '
-            order by m.maptokentype, m.mapseqno) from pg_ts_config_map m where m.mapcfg = c.oid)) as content
-        from pg_ts_config c join pg_namespace n on n.oid = c.cfgnamespace join pg_ts_parser p on p.oid = c.cfgparser
-        where c.cfgnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "foreign table",
-        1259,
-        "foreign tables",
-        """c.oid, array[n.nspname, c.relname] as name,
-        concat_ws(' ', s.srvname, f.ftoptions, pg_get_userbyid(c.relowner), c.relacl, (select json_agg(json_build_array(a.attname,
-            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attfdwoptions) order by a.attname)
-            from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)) as content
-        from pg_foreign_table f join pg_class c on c.oid = f.ftrelid join pg_foreign_server s on s.oid = f.ftserver
-        join pg_namespace n on n.oid = c.relnamespace where c.relnamespace = any(%(schemas)s)""",
-    ),
-    Watched(
-        "foreign server",
-        1417,
-        "foreign servers",
-        """s.oid, array[s.srvname] as name,
-        concat_ws(' ', w.fdwname, s.srvtype, s.srvversion, s.srvacl, pg_get_userbyid(s.srvowner),
-            md5(array_to_string(s.srvoptions, ','))) as content
-        from pg_foreign_server s join pg_foreign_data_wrapper w on w.oid = s.srvfdw where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "foreign-data wrapper",
-        2328,
-        "foreign-data wrappers",
-        """w.oid, array[w.fdwname] as name, concat_ws(' ', nullif(w.fdwhandler, 0)::regproc, nullif(w.fdwvalidator, 0)::regproc, w.fdwacl,
-        pg_get_userbyid(w.fdwowner), md5(array_to_string(w.fdwoptions, ','))) as content
-        from pg_foreign_data_wrapper w where w.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "publication",
-        6104,
-        "publications",
-        """p.oid, array[p.pubname] as name,
-        (to_jsonb(p) - array['oid', 'pubowner', 'pubname'])::text || pg_get_userbyid(p.pubowner) as content
-        from pg_publication p where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "publication of a schema",
-        6237,
-        "publications",
-        """s.oid, array[p.pubname, n.nspname] as name, ''::text as content
-        from pg_publication_namespace s join pg_publication p on p.oid = s.pnpubid
-        join pg_namespace n on n.oid = s.pnnspid where n.oid = any(%(schemas)s)""",
-        since=150000,
     ),
     Watched(
         "subscription",
@@ -194,52 +65,6 @@ WATCHED = (
         """s.oid, array[s.subname] as name, concat_ws(' ', s.subenabled, s.subslotname, s.subpublications) as content
         from pg_subscription s
         where s.subdbid = (select oid from pg_database where datname = current_database()) and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "user mapping",
-        1418,
-        "user mappings",
-        """u.umid as oid, array[u.srvname, u.usename] as name, ''::text as content
-        from pg_user_mappings u where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "event trigger",
-        3466,
-        "event triggers",
-        """e.oid, array[e.evtname] as name, concat_ws(' ', e.evtevent, e.evtfoid::regprocedure, e.evtenabled, e.evttags,
-            pg_get_userbyid(e.evtowner)) as content
-        from pg_event_trigger e where %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "cast",
-        2605,
-        "casts",
-        """c.oid, array[c.castsource::regtype::text, c.casttarget::regtype::text] as name,
-        concat_ws(' ', nullif(c.castfunc, 0)::regprocedure, c.castcontext, c.castmethod) as content
-        from pg_cast c where c.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "procedural language",
-        2612,
-        "procedural languages",
-        """l.oid, array[l.lanname] as name, concat_ws(' ', l.lanpltrusted, nullif(l.lanplcallfoid, 0)::regprocedure, l.lanacl,
-            pg_get_userbyid(l.lanowner)) as content
-        from pg_language l where l.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "transform",
-        3576,
-        "transforms",
-        """t.oid, array[t.trftype::regtype::text, l.lanname] as name,
-        concat_ws(' ', nullif(t.trffromsql, 0)::regprocedure, nullif(t.trftosql, 0)::regprocedure) as content
-        from pg_transform t join pg_language l on l.oid = t.trflang where t.oid >= 16384 and %(schemas)s::oid[] is not null""",
-    ),
-    Watched(
-        "access method",
-        2601,
-        "access methods",
-        """a.oid, array[a.amname] as name, concat_ws(' ', a.amtype, a.amhandler) as content
-        from pg_am a where a.oid >= 16384 and %(schemas)s::oid[] is not null""",
     ),
     Watched(
         "security label",
