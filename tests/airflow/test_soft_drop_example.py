@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rollback_provider.components.postgres.reserved import DropRecord
 from rollback_provider.hooks import rollback_store
 from rollback_provider.hooks.rollback_store import RollbackStoreHook
 from rollback_provider.operators import RollbackSnapshotOperator
@@ -15,7 +16,7 @@ from rollback_provider.store import SnapshotStore
 from tests.airflow.test_accept import context
 from tests.fix_postgres import Database
 
-EXAMPLE = Path(__file__).parents[2] / "docs/examples/soft_drop.py"
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
 
 @pytest.fixture
@@ -35,11 +36,24 @@ def snapshot_id(database: Database, memory_store: SnapshotStore, monkeypatch: py
 
 def test_the_migration_runs(database: Database, snapshot_id: str) -> None:
     """What it soft-drops is gone for applications, and there."""
-    runpy.run_path(str(EXAMPLE))["migrate"].function(snapshot_id)
-    tables = database.rows(
-        "select relname, oid::int from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by 1"
+    runpy.run_path(str(EXAMPLES / "soft_drop.py"))["migrate"].function(snapshot_id)
+    assert soft_dropped(database) == ["legacy_code", "promotions"]
+
+
+def test_the_script_runs(
+    database: Database, snapshot_id: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what may have been dropped for good is named."""
+    script = tmp_path / "migration.sql"
+    script.write_text(
+        "alter table orders drop column legacy_code; drop table promotions; do $$ begin drop view if exists x; end $$"
     )
-    assert [name for name, _ in tables] == ["orders", f"rollback_dropped_{tables[1][1]}_promotions"]
-    assert database.rows("select attname from pg_attribute where attrelid = 'orders'::regclass and attnum = 2") == [
-        ("rollback_dropped_2_legacy_code",)
-    ]
+    runpy.run_path(str(EXAMPLES / "soft_drop_script.py"))["migrate"].function(snapshot_id, script)
+    assert soft_dropped(database) == ["legacy_code", "promotions"]
+    assert "No soft drop: do $$ begin drop view if exists x; end $$: a DO block" in caplog.text
+
+
+def soft_dropped(database: Database) -> list[str]:
+    """The names of what is soft-dropped."""
+    comments = database.rows("select description from pg_description where description like '{\"softDrop\"%'")
+    return sorted(record.name for (comment,) in comments if (record := DropRecord.from_comment(comment)))
