@@ -6,12 +6,13 @@ from pathlib import Path
 
 from airflow.sdk import task
 
-from rollback_provider.components.postgres.soft_drop.scripts import run_script
 from rollback_provider.hooks.rollback_store import RollbackStoreHook
 
 
 @task
 def migrate(snapshot_id, path):
+    from rollback_provider.components.postgres.soft_drop.scripts import run_script
+
     with RollbackStoreHook().migration(snapshot_id, "orders") as connection:
         report = run_script(connection, Path(path).read_text())
     for statement in report.left:
