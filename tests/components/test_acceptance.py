@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -168,8 +169,10 @@ def test_locks_have_a_budget(scenario: Scenario, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(session, "PATIENCE_SECONDS", 1.0)
     with scenario.database.connect() as application:
         application.execute("begin; select count(*) from orders")
+        started = time.monotonic()
         with pytest.raises(BusyError, match="db: No lock within"):
             accepted(scenario)
+        assert time.monotonic() - started < 3.5
         application.execute("rollback")
     assert len(dropped(scenario)) == 2
     with scenario.database.connect() as application:

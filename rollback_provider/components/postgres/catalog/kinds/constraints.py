@@ -120,11 +120,6 @@ class Constraints(Kind):
         return (Statement(f"ALTER TABLE {ident(*now.name[:2])} DROP CONSTRAINT {ident(now.name[2])}", lock),)
 
     def rename(self, now: Entry, name: tuple[str, ...], new: str) -> Statement:
-        if (
-            now.facts["type"] in INDEXED
-        ):  # takes the constraint along, also where that of a partition could not be renamed itself
-            text = f"ALTER INDEX {ident(name[0], name[2])} RENAME TO {ident(new)}"
-            return Statement(text, f"ShareUpdateExclusive on {ident(name[0], name[2])}")
         text = f"ALTER TABLE {ident(*name[:2])} RENAME CONSTRAINT {ident(name[2])} TO {ident(new)}"
         return Statement(text, self.lock(now))
 
