@@ -28,6 +28,7 @@ def get_provider_info() -> dict[str, Any]:
                         "verify",
                         "report",
                         "prune",
+                        "accept",
                     )
                 ],
             }

@@ -113,6 +113,31 @@ COMMANDS = (
     _command("execute", "steps:execute", "Execute a rollback, or continue one that was cut short", ROLLBACK),
     _command("verify", "steps:verify", "Measure whether a rollback is complete", ROLLBACK),
     _command("abandon", "steps:abandon", "Give an unfinished rollback up and free its components", ROLLBACK),
+    _command(
+        "accept",
+        "acceptance:accept",
+        "Accept a migration: what it has soft-dropped is dropped for good",
+        _argument(
+            "snapshot_id", metavar="SNAPSHOT_ID", nargs="?", help="Id of the snapshot taken before the migration"
+        ),
+        _argument(
+            "--older-than",
+            metavar="TIME",
+            type=span,
+            help="Instead: accept every migration that has soft-dropped anything longer ago than this: 36h, 14d, 8w",
+        ),
+        _argument("--dry-run", action="store_true", help="Only say what would be dropped for good"),
+    ),
+    _command(
+        "dropped",
+        "acceptance:dropped",
+        "List what is soft-dropped, with age and size",
+        _argument(
+            "--components",
+            metavar="FILE",
+            help="YAML file that lists the components; default: every system that a snapshot in the store is of",
+        ),
+    ),
     _command("list", "views:list_all", "List snapshots and rollbacks"),
     _command(
         "show",

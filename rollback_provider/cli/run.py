@@ -63,6 +63,10 @@ def _interrupted(name: str, interrupt: Interrupt) -> RollbackError:
         return RollbackError(
             what, state="The journal holds what was done", next_step="The same command continues where it stopped"
         )
+    if name == "accept":
+        return RollbackError(
+            what, state="What was dropped for good is gone, the rest is there", next_step="The same command continues"
+        )
     return RollbackError(what, state="Nothing was changed in any system", next_step="Run the same command again")
 
 

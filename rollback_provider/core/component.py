@@ -19,6 +19,7 @@ from rollback_provider.core.model import (
     ComponentState,
     Json,
     Policy,
+    SoftDrop,
     Step,
     StepOutcome,
 )
@@ -183,4 +184,17 @@ class Incremental(Protocol):
 
         :param earlier: a state of the same system and options, out of a sealed snapshot
         """
+        ...
+
+
+@runtime_checkable
+class SoftDropping(Protocol):
+    """A component in which a migration can soft-drop: rename what it would drop, until it is accepted."""
+
+    def soft_drops(self) -> list[SoftDrop]:
+        """All that is soft-dropped in the system, whatever the scope of the component, oldest first. Reads only."""
+        ...
+
+    def drop_for_good(self, drop: SoftDrop) -> None:
+        """Drops it; no error where it is gone already. Raises BusyError where a lock cannot be had within its budget, LockedError."""
         ...

@@ -88,6 +88,42 @@ class Snapshot(Model):
     components: tuple[ComponentState, ...]
 
 
+class SoftDrop(Model):
+    """Something that a migration would have dropped and has renamed instead: it is there until the migration is accepted.
+
+    :param kind: what it is: ``table``, ``column``
+    :param address: its names now, from the outermost in
+    :param name: its own name before
+    :param snapshot_id: the snapshot that was taken before the migration; None where the migration did not say
+    :param size: bytes it takes, as far as the system can tell
+    """
+
+    component: str
+    kind: str
+    address: tuple[str, ...]
+    name: str
+    time: datetime
+    snapshot_id: str | None = None
+    size: int | None = None
+
+    @property
+    def scope(self) -> str:
+        """What it was called, for people."""
+        return ".".join((*self.address[:-1], self.name))
+
+
+class Acceptance(Model):
+    """The decision that a migration stays.
+
+    :param dropped: what it had soft-dropped and what was then to be dropped for good
+    """
+
+    snapshot_id: str
+    created: datetime
+    actor: str
+    dropped: tuple[SoftDrop, ...] = ()
+
+
 class Attribution(StrEnum):
     """How a checkpoint knows which writes are the migration's, and so what it can promise."""
 

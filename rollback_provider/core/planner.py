@@ -13,6 +13,7 @@ from rollback_provider.core.errors import ComponentError, LockedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
+    Acceptance,
     Attribution,
     Checkpoint,
     ComponentPlan,
@@ -56,6 +57,8 @@ def generate(
         _plan(store, state, after.get(state.spec.name), connections, policy, ledger, progress, watch)
         for state in snapshot.components
     )
+    if acceptance := repository.acceptance(snapshot_id):
+        plans = tuple(plan.model_copy(update={"notes": (_accepted(acceptance), *plan.notes)}) for plan in plans)
     _refuse_repeated_steps(plans)
     draft = Plan(
         rollback_id="",
@@ -81,6 +84,13 @@ def _checkpoint(repository: Repository, snapshot_id: str, checkpoint_id: str | N
     if checkpoint_id:
         return repository.checkpoint(snapshot_id, checkpoint_id)
     return next(reversed(repository.checkpoints(snapshot_id)), None)
+
+
+def _accepted(acceptance: Acceptance) -> str:
+    text = f"the migration was accepted on {acceptance.created:%Y-%m-%d} by {acceptance.actor}"
+    if not acceptance.dropped:
+        return text
+    return f"{text}: the {len(acceptance.dropped)} objects it had soft-dropped are dropped for good, and are made again from the snapshot"
 
 
 def _refuse_repeated_steps(plans: Iterable[ComponentPlan]) -> None:

@@ -4,6 +4,7 @@ Object names, relative to the store's root::
 
     snapshots/<snapshot id>                       sealed, create-only
     checkpoints/<snapshot id>/<checkpoint id>     sealed, create-only
+    acceptances/<snapshot id>                     create-only
     rollbacks/<rollback id>/plan                  sealed, create-only
     rollbacks/<rollback id>/journal/<number>      create-only, numbered from 00000001 without a gap
     locks/<sha256 of identity>/<number>           create-only, numbered likewise: the last one names the rollback that took the
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from rollback_provider.core.component import Blobs
 from rollback_provider.core.errors import IntegrityError, NotFoundError
-from rollback_provider.core.model import Checkpoint, Json, Model, Plan, Snapshot
+from rollback_provider.core.model import Acceptance, Checkpoint, Json, Model, Plan, Snapshot
 
 
 class Store(Blobs, Protocol):
@@ -109,6 +110,22 @@ class Repository:
         prefix = f"checkpoints/{snapshot_id}/"
         found = [self.checkpoint(snapshot_id, name.removeprefix(prefix)) for name in self.store.names(prefix)]
         return sorted(found, key=lambda checkpoint: checkpoint.created)
+
+    def save_acceptance(self, acceptance: Acceptance) -> None:
+        """Writes down that a migration stays. Raises AlreadyExistsError."""
+        self.store.create(f"acceptances/{acceptance.snapshot_id}", acceptance.to_json())
+
+    def acceptance(self, snapshot_id: str) -> Acceptance | None:
+        """Whether, when and by whom the snapshot's migration was accepted; None where it was not."""
+        try:
+            document = self.store.read(f"acceptances/{snapshot_id}")
+        except NotFoundError:
+            return None
+        return parse(Acceptance, document, f"The acceptance of {snapshot_id!r}")
+
+    def accepted_ids(self) -> list[str]:
+        """Ids of all snapshots whose migration was accepted."""
+        return [name.removeprefix("acceptances/") for name in self.store.names("acceptances/")]
 
     def save_plan(self, plan: Plan) -> None:
         """Seals a plan. Raises AlreadyExistsError."""

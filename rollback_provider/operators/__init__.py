@@ -1,5 +1,6 @@
 """Operators of the five steps. The wiring around a migration is :func:`rollback_provider.guard.rollback_guard`."""
 
+from rollback_provider.operators.accept import RollbackAcceptOperator
 from rollback_provider.operators.checkpoint import RollbackCheckpointOperator
 from rollback_provider.operators.execute import RollbackExecuteOperator
 from rollback_provider.operators.generate import RollbackGenerateOperator
@@ -8,6 +9,7 @@ from rollback_provider.operators.snapshot import RollbackSnapshotOperator
 from rollback_provider.operators.verify import RollbackVerifyOperator
 
 __all__ = [
+    "RollbackAcceptOperator",
     "RollbackCheckpointOperator",
     "RollbackExecuteOperator",
     "RollbackGenerateOperator",

@@ -1,7 +1,7 @@
 """Retention: removes snapshots that no rule keeps, and blobs that nothing refers to any more.
 
 Order of removal, so that a crash at any point leaves a store in which every document's references resolve: a
-rollback's plan, then its journal; a snapshot, then its checkpoints; blobs last. The first of each pair is what makes
+rollback's plan, then its journal; a snapshot, then its checkpoints and its acceptance; blobs last. The first of each pair is what makes
 the second reachable, so what a crash leaves behind is garbage that nobody can meet, and the next run removes it. The
 other way round, a snapshot would for a moment have lost its checkpoint, and a rollback planned then could no longer
 tell the migration's changes from an application's.
@@ -176,11 +176,12 @@ def _documents_of(store: SnapshotStore, snapshot_id: str, rollback_ids: list[str
     names: list[str] = []
     for rollback_id in rollback_ids:
         names += [f"rollbacks/{rollback_id}/plan", *store.names(f"rollbacks/{rollback_id}/journal/")]
-    return [*names, f"snapshots/{snapshot_id}", *store.names(f"checkpoints/{snapshot_id}/")]
+    accepted = [name for name in store.names("acceptances/") if name == f"acceptances/{snapshot_id}"]
+    return [*names, f"snapshots/{snapshot_id}", *store.names(f"checkpoints/{snapshot_id}/"), *accepted]
 
 
 def _unreachable(store: SnapshotStore, inventory: _Inventory, cutoff: datetime) -> list[str]:
-    """What a prune that was cut short has left: journals without a plan, plans and checkpoints without a snapshot."""
+    """What a prune that was cut short has left: journals without a plan; plans, checkpoints and acceptances without a snapshot."""
     names: list[str] = []
     for snapshot_id in inventory.rollbacks.keys() - inventory.snapshots.keys():
         for rollback_id in inventory.rollbacks[snapshot_id]:
@@ -190,6 +191,7 @@ def _unreachable(store: SnapshotStore, inventory: _Inventory, cutoff: datetime) 
     names += [name for name in store.names_before("rollbacks/", cutoff) if name.split("/")[1] not in planned]
     known = inventory.snapshots
     names += [name for name in store.names_before("checkpoints/", cutoff) if name.split("/")[1] not in known]
+    names += [name for name in store.names_before("acceptances/", cutoff) if name.split("/")[1] not in known]
     return names
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rollback_provider.components.postgres.soft_drop import soft_drop_column, soft_drop_table
 from rollback_provider.core.record import schema
 from tests.components.test_postgres_failures import MIGRATION, SETUP
 from tests.fix_postgres import Database
@@ -145,3 +146,34 @@ def test_a_connection_as_uri(night: Night, form: str) -> None:
     socket = night.database.socket
     night.connection = form.format(quoted=socket.replace("/", "%2F"), socket=socket, name=night.database.name)
     assert night.snapshot()
+
+
+def test_soft_drops_are_listed_and_accepted(night: Night) -> None:
+    """A tool of its own migrates, and is told the snapshot by a setting; then the table goes for good, once."""
+    night.database.run(SETUP)
+    snapshot = night.snapshot()
+    assert night("dropped")["dropped"] == []
+    with night.database.connect(options=f"-c rollback.snapshot={snapshot}") as connection:
+        soft_drop_table(connection, "gone")
+        soft_drop_column(connection, "t", "c")
+    night("checkpoint", snapshot)
+    listed = night("dropped")["dropped"]
+    assert {(each["kind"], each["name"], each["snapshotId"]) for each in listed} == {
+        ("table", "gone", snapshot),
+        ("column", "c", snapshot),
+    }
+    assert night("dropped", "--components", str(night.directory / "spec.yaml"))["dropped"] == listed
+    dry = night("accept", snapshot, "--dry-run")
+    assert night("accept", "--older-than", "1h")["dropped"] == []
+    done = night("accept", snapshot)
+    assert done == dry | {"dryRun": False}
+    assert {each["name"] for each in done["dropped"]} == {"gone", "c"}
+    assert night("dropped")["dropped"] == []
+    assert night("accept", snapshot)["dropped"] == []
+    assert night("list")["snapshots"][0]["accepted"]
+    assert night("show", snapshot)["acceptance"]["snapshotId"] == snapshot
+
+
+@pytest.mark.parametrize("words", [["accept"], ["accept", "x", "--older-than", "1d"]])
+def test_accepting_needs_to_know_what(night: Night, words: list[str]) -> None:
+    assert "--older-than" in night(*words, code=2)["error"]["message"]

@@ -14,6 +14,7 @@ from rollback_provider.core import lock
 from rollback_provider.core.errors import ConfigurationError, IntegrityError, NotFoundError, StoreError
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import (
+    Acceptance,
     Attribution,
     Checkpoint,
     CheckStatus,
@@ -120,6 +121,7 @@ class Archive:
         snapshot = self.snapshot(migration, days, content)
         self.checkpoint(snapshot, f"{content} checkpoint")
         self.execute(self.plan(snapshot, content), content, *(closing or ("passed",)))
+        self.repository.save_acceptance(Acceptance(snapshot_id=snapshot.id, created=utcnow(), actor="t"))
         return snapshot
 
     def blobs(self) -> set[str]:
@@ -172,7 +174,7 @@ def test_what_no_rule_keeps_goes_with_all_that_belongs_to_it(archive: Archive) -
     shared = archive.snapshot("a", 10, "a 30 plan")  # the same content as a blob of the old one's
     report = prune(archive.store, keep_last=2, grace=NOW)
     assert report.snapshots == (old.id,)
-    assert (len(report.checkpoints), len(report.rollbacks), report.documents) == (1, 1, 1 + 1 + 1 + 6)
+    assert (len(report.checkpoints), len(report.rollbacks), report.documents) == (1, 1, 1 + 1 + 1 + 6 + 1)
     assert {kept.id: kept.reasons for kept in report.kept} == {
         each.id: (f"among the last {2}",) for each in (new, other, shared)
     }
@@ -369,7 +371,7 @@ def test_a_crash_at_any_point_leaves_a_sound_store() -> None:
         prune(archive.store, keep_last=1, grace=NOW)
         assert archive.repository.snapshot_ids() == [new.id]
         assert archive.blobs() == contents("a 20")
-        assert len(list(archive.store.names(""))) == 1 + 1 + 1 + 1 + 6
+        assert len(list(archive.store.names(""))) == 1 + 1 + 1 + 1 + 6 + 1
         archive.check()
         if not crashed:
             assert removals > 15

@@ -23,11 +23,12 @@ def list_all(session: Session) -> int:
     """Lists snapshots and rollbacks. What cannot be read is listed too, and makes the exit code that of its error."""
     problems: list[StoreError] = []
     pinned = {pin.snapshot_id for pin in pins(session.store)}
+    accepted = set(session.repository.accepted_ids())
     snapshots = _load_all(session.repository.snapshot_ids(), session.repository.snapshot, problems)
     rollbacks = _load_all(session.repository.rollback_ids(), lambda name: load_record(session.store, name), problems)
     documents = {
         "snapshots": [
-            _snapshot_line(snapshot, pinned) for snapshot in sorted(snapshots, key=lambda each: each.created)
+            _snapshot_line(snapshot, pinned, accepted) for snapshot in sorted(snapshots, key=lambda each: each.created)
         ],
         "rollbacks": [_rollback_line(record) for record in sorted(rollbacks, key=lambda each: each.timestamp)],
         "unreadable": [str(problem) for problem in problems],
@@ -47,11 +48,17 @@ def show(session: Session) -> int:
     except NotFoundError:
         return _show_rollback(session, wanted)
     checkpoints = session.repository.checkpoints(wanted)
+    acceptance = session.repository.acceptance(wanted)
     session.emit(
-        {"snapshot": snapshot.to_json(), "checkpoints": [checkpoint.to_json() for checkpoint in checkpoints]},
+        {
+            "snapshot": snapshot.to_json(),
+            "checkpoints": [checkpoint.to_json() for checkpoint in checkpoints],
+            "acceptance": acceptance.to_json() if acceptance else None,
+        },
         snapshot_table(snapshot),
         f"Snapshot {snapshot.id}, taken {snapshot.created:%Y-%m-%d %H:%M:%S} UTC by {snapshot.actor} before {snapshot.migration}",
         *(f"Checkpoint {each.id}, attribution {each.attribution}" for each in checkpoints),
+        *([f"Accepted {acceptance.created:%Y-%m-%d %H:%M:%S} UTC by {acceptance.actor}"] if acceptance else []),
         f"To go back: rollbackctl generate {snapshot.id}",
     )
     return 0
@@ -72,7 +79,7 @@ def snapshot_table(snapshot: Snapshot) -> Table:
     from rollback_provider.report.words import summary
 
     rows = [(state.spec.name, state.spec.kind, summary(state.summary)) for state in snapshot.components]
-    return _table("Components", ("Name", "Kind", "Holds"), rows)
+    return make_table("Components", ("Name", "Kind", "Holds"), rows)
 
 
 def _show_rollback(session: Session, wanted: str) -> int:
@@ -100,7 +107,7 @@ def _load_all(names: Iterable[str], load: Callable[[str], T], problems: list[Sto
     return loaded
 
 
-def _snapshot_line(snapshot: Snapshot, pinned: set[str]) -> Json:
+def _snapshot_line(snapshot: Snapshot, pinned: set[str], accepted: set[str]) -> Json:
     return {
         "id": snapshot.id,
         "migration": snapshot.migration,
@@ -108,6 +115,7 @@ def _snapshot_line(snapshot: Snapshot, pinned: set[str]) -> Json:
         "actor": snapshot.actor,
         "components": [state.spec.name for state in snapshot.components],
         "pinned": snapshot.id in pinned,
+        "accepted": snapshot.id in accepted,
     }
 
 
@@ -134,7 +142,7 @@ def _tables(documents: Json) -> list[Table | str]:
             line["migration"],
             line["created"],
             ", ".join(line["components"]),
-            "pinned" if line["pinned"] else "",
+            ", ".join(mark for mark in ("pinned", "accepted") if line[mark]),
         )
         for line in documents["snapshots"]
     ]
@@ -150,14 +158,15 @@ def _tables(documents: Json) -> list[Table | str]:
     ]
     shown: list[Table | str] = []
     if snapshots:
-        shown.append(_table("Snapshots", ("Id", "Migration", "Taken", "Components", ""), snapshots))
+        shown.append(make_table("Snapshots", ("Id", "Migration", "Taken", "Components", ""), snapshots))
     if rollbacks:
-        shown.append(_table("Rollbacks", ("Id", "Planned", "Status", "Steps done", "Error"), rollbacks))
+        shown.append(make_table("Rollbacks", ("Id", "Planned", "Status", "Steps done", "Error"), rollbacks))
     shown += [f"unreadable: {problem}" for problem in documents["unreadable"]]
     return shown or ["The store holds no snapshot yet."]
 
 
-def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def make_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table as all commands print them."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -36,6 +36,7 @@ from rollback_provider.components.postgres.session import (
     open_session,
     reading,
 )
+from rollback_provider.components.postgres.soft_drop.acceptance import drop_for_good, soft_drops
 from rollback_provider.components.postgres.steps import assemble
 from rollback_provider.components.postgres.taking import EarlierCopy, take_rows, types_of
 from rollback_provider.components.postgres.verify import Verifier
@@ -49,6 +50,7 @@ from rollback_provider.core.model import (
     ComponentState,
     Json,
     Policy,
+    SoftDrop,
     Step,
     StepOutcome,
     utcnow,
@@ -264,6 +266,16 @@ class PostgresComponent:
             base = Base(snapshot.payload["rows"], plan.payload["catchUp"], blobs)
             verifier = Verifier(self.spec.name, session, copier, base, plan, blobs)
             return verifier.run(then, now, snapshot.payload["sequences"], ledger, progress)
+
+    def soft_drops(self) -> list[SoftDrop]:
+        """By the records that the objects bear, in all schemas."""
+        with mapped(self.spec.name):
+            return soft_drops(self._open(), self.spec.name)
+
+    def drop_for_good(self, drop: SoftDrop) -> None:
+        """Under the database's advisory lock, with a budget for locks."""
+        with mapped(self.spec.name, "What was dropped for good before is gone; the rest is there"):
+            drop_for_good(self._open(), drop, self._cancelled)
 
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterable[tuple[str, bytes]]:
         """``rollback.sql`` and its data files, for psql."""

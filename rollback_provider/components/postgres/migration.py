@@ -21,6 +21,7 @@ from psycopg import sql
 from rollback_provider.components.postgres.component import PostgresComponent, catalog_of
 from rollback_provider.components.postgres.copier import Copier
 from rollback_provider.components.postgres.images import save_deltas
+from rollback_provider.components.postgres.reserved import SNAPSHOT_SETTING
 from rollback_provider.components.postgres.session import (
     LOCK_TIMEOUT_MS,
     SETTINGS,
@@ -106,6 +107,7 @@ def observe(
             # Until the commit this is the truth, also for a worker that is killed: the migration has changed nothing.
             unchanged = caught_up.model_copy(update={"payload": caught_up.payload | {"deltas": save_deltas([], blobs)}})
             seal(unchanged, Attribution.TRANSACTION)
+            session.execute("select set_config(%s, %s, true)", [SNAPSHOT_SETTING, snapshot_id])
             yield session
             if not _still_in(session, own):
                 seal(unchanged, Attribution.UNKNOWN)

@@ -17,7 +17,7 @@ from rollback_provider.components.postgres.script import script_of
 from rollback_provider.core.model import Json, Step
 
 ONE_TRANSACTION_ROWS = 10_000
-"""Up to so many rows a plan runs as one transaction; its locks are held until the end."""
+"""Up to so many rows to write, or to read in a table at the end, a plan runs as one transaction; its locks are held until then."""
 BATCH_ROWS = 10_000
 """Rows of one transaction of a larger plan. Part of the plan: whoever resumes it must count alike."""
 ROWS_PER_SECOND = {
@@ -49,7 +49,8 @@ def assemble(component: str, reversal: Reversal, planner: DataPlanner, sequences
     loads, rows = planner.loads(), planner.actions()
     again = _twice(rows)
     last: list[Json] = [{"do": "sequences", "values": sequences}] if sequences else []
-    if sum(action["rows"] for action in (*loads, *rows)) <= ONE_TRANSACTION_ROWS:
+    to_write = sum(action["rows"] for action in (*loads, *rows))
+    if max(to_write, planner.read_at_the_end()) <= ONE_TRANSACTION_ROWS:
         finish = [_sql(reversal.finish, last=True)] if reversal.finish else []
         groups = [
             ("Everything back, in one transaction", "transaction", [*prepare, *loads, *rows, *again, *finish, *last])

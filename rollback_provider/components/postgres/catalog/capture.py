@@ -13,6 +13,7 @@ from rollback_provider.components.postgres.catalog.entry import Entry, Ref, to_r
 from rollback_provider.components.postgres.catalog.kinds import KINDS
 from rollback_provider.components.postgres.catalog.kinds.base import Kind, Naming
 from rollback_provider.components.postgres.catalog.model import Catalog
+from rollback_provider.components.postgres.catalog.soft_drops import without_soft_drops
 from rollback_provider.core.errors import ConfigurationError
 
 _SERVER = """
@@ -34,7 +35,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
 
     :param schemas: names of the schemas to look at; None for all but the system's
     :param since: an earlier catalog of the same schemas: they are found again under other names, one that is gone is no error, and
-        tables that have left for another schema are followed there
+        tables that have left for another schema are followed there, and what is soft-dropped since is there under its reserved name
     :raises ConfigurationError: for a schema that does not exist
     """
     with connection.cursor(row_factory=tuple_row) as cursor:
@@ -60,6 +61,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
     ]
     if followed and visited:
         entries = _without_strangers(entries, visited, existing, followed)
+    entries = without_soft_drops(entries, followed.by_ref if followed else ())
     resolved, outside = dependencies.resolve(entries)
     return Catalog(
         system_identifier=system,

@@ -6,12 +6,14 @@ changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from psycopg import sql
 
 from rollback_provider.components.postgres.actions import lines_of
+from rollback_provider.components.postgres.catalog.sql_text import ident
 from rollback_provider.components.postgres.horizon import Horizon, current_xmin
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.merge import Merge
@@ -26,6 +28,8 @@ from rollback_provider.components.postgres.salvage import Salvage, left_by_migra
 from rollback_provider.components.postgres.tables import Column, name_of
 from rollback_provider.core.errors import ConfigurationError, ConflictError, UnsupportedError
 from rollback_provider.core.model import Action, Json
+
+_READS = re.compile(r"VALIDATE CONSTRAINT|ADD CONSTRAINT|SET NOT NULL|CREATE (?:UNIQUE )?INDEX")
 
 
 class DataPlanner:
@@ -94,6 +98,16 @@ class DataPlanner:
             for recreation in self._situation.reversal.recreations
         ]
 
+    def read_at_the_end(self) -> int:
+        """Rows of the largest table that a statement of the last phase reads whole: to validate a constraint, to build an index."""
+        statements = [statement.sql for statement in self._situation.reversal.finish if _READS.search(statement.sql)]
+        rows = {
+            ident(change.then.schema, change.then.name): self._situation.base.count(change.then.oid)[0]
+            for change in self._situation.reversal.tables
+        }
+        found = [[count for name, count in rows.items() if name in statement] for statement in statements]
+        return max((max(counts or rows.values(), default=0) for counts in found), default=0)
+
     def _refuse(self) -> None:
         if self._desk.refusals:
             raise UnsupportedError(
@@ -110,6 +124,19 @@ class DataPlanner:
     def _table(self, change: TableChange) -> Iterator[Json]:
         delta = self._situation.deltas.get(change.then.oid)
         columns = Columns.of(change, delta, self._situation)
+        yield from self._rows(change, delta, columns)
+        if fill := self._fill(change, [*columns.missing, *self._loosened(change)]):
+            yield {
+                "do": "sql",
+                "op": "fill",
+                "table": change.then.to_json(),
+                "columns": [],
+                "statements": fill,
+                "last": False,
+                "rows": 0,
+            }
+
+    def _rows(self, change: TableChange, delta: TableDelta | None, columns: Columns) -> Iterator[Json]:
         for column in columns.emptied:
             refuse_lost_values(self._desk, change, column)
         refill = [*columns.missing, *columns.emptied]
@@ -124,7 +151,6 @@ class DataPlanner:
         if delta and (self._situation.attributed or self._situation.policy.ambiguous != "keep"):
             yield from TableMerge(self._desk, change, delta, columns.surviving).actions()
         again = self._to_fill_again(change, columns.added_again)
-        fill = self._fill(change, columns.missing)
         if refill or again:
             yield {
                 "do": "refill",
@@ -133,16 +159,6 @@ class DataPlanner:
                 "columns": [*(column.number for column in refill), *again],
                 "defaults": {str(number): default for number, default in again.items()},
                 "rows": self._situation.base.count(change.then.oid)[0],
-            }
-        if fill:
-            yield {
-                "do": "sql",
-                "op": "fill",
-                "table": change.then.to_json(),
-                "columns": [],
-                "statements": fill,
-                "last": False,
-                "rows": 0,
             }
 
     def _fill(self, change: TableChange, missing: list[Column]) -> list[Json]:
@@ -162,6 +178,12 @@ class DataPlanner:
             )
             found.append(asdict(Statement(update.as_string(), f"the rows written on {change.then.scope}")))
         return found
+
+    @staticmethod
+    def _loosened(change: TableChange) -> list[Column]:
+        """Columns that may be NULL only now, such as one that is soft-dropped: rows written since may lack a value."""
+        pairs = ((column, change.now.column(change.columns.get(column.number) or 0)) for column in change.then.columns)
+        return [column for column, now in pairs if now is not None and now.nullable and not column.nullable]
 
     def _refuse_unknown_fill(self) -> None:
         known = {
