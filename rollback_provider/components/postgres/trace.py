@@ -146,8 +146,8 @@ class Trace:
         # A nested loop over ranges of ctid: each page is read once, whatever the number of ranges.
         query = sql.SQL(
             "select c.* from unnest(%s::tid[], %s::tid[]) with ordinality r (lower, upper, number) cross join lateral"
-            " (select count(*) filter (where not {}), count(*) filter (where {}), count(*) from only {}"
-            " where ctid >= r.lower and ctid < r.upper) c order by r.number"
+            " (select count(*) filter (where not {}), count(*) filter (where {}), count(*) from only {} t"
+            " where t.ctid >= r.lower and t.ctid < r.upper) c order by r.number"
         ).format(since(self._copied), since(self._horizon), name_of(self._now))
         counts = self._session.execute(query, [list(lower), list(upper)]).fetchall()
         return [_Counted(each, *count) for each, count in zip(found, counts, strict=True)]
