@@ -10,7 +10,7 @@ from psycopg import sql
 from rollback_provider.components.postgres.merge import STAGE, Merge, list_touched
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import columns_of, name_of
+from rollback_provider.components.postgres.tables import loaded, name_of
 from rollback_provider.components.postgres.triggers import TriggersOff
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import Action, LedgerEntry
@@ -93,7 +93,7 @@ class RowWriter:
         table, rows = name_of(merge.table), 0
         with TriggersOff(self._session, merge.table):
             self._session.execute(sql.SQL("delete from only {}").format(table))
-            query = sql.SQL("copy {} ({}) from stdin").format(table, columns_of(merge.table.stored_columns))
+            query = sql.SQL("copy {} from stdin").format(loaded(merge.table))
             with self._session.cursor().copy(query) as copy:
                 for line in lines:
                     copy.write(line + b"\n")
