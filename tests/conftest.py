@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fix_postgres",
     "tests.fix_progress",
     "tests.fix_server",
+    "tests.fix_servers",
     "tests.fix_setting",
     "tests.fix_records",
     "tests.fix_store",

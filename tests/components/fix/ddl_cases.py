@@ -1,6 +1,6 @@
 """Migrations to be taken back, from the files in ``ddl``.
 
-A file holds cases: ``## name``, the SQL that makes what is there before, a line ``=>``, and the SQL of the migration.
+A file holds cases: ``## name``, or ``## name [15+]`` where it needs PostgreSQL 15 or later, the SQL that makes what is there before, a line ``=>``, and the SQL of the migration.
 A line ``:part`` stands for that part of ``parts.sql``.
 """
 
@@ -14,11 +14,12 @@ _FOLDER = Path(__file__).parent / "ddl"
 
 
 class Case(NamedTuple):
-    """A migration and the schema that it meets. Both are SQL."""
+    """A migration and the schema that it meets, both as SQL, and the first version of PostgreSQL that knows what they say."""
 
     name: str
     setup: str
     migration: str
+    since: int = 0
 
 
 def read_cases(*names: str) -> list[Case]:
@@ -29,7 +30,8 @@ def read_cases(*names: str) -> list[Case]:
     for file in files:
         for name, text in _sections(file):
             setup, migration = _with_parts(text, parts).split("=>\n")
-            cases.append(Case(f"{file}: {name}", setup, migration))
+            title, _, since = name.removesuffix("+]").partition(" [")
+            cases.append(Case(f"{file}: {title}", setup, migration, int(since or 0)))
     return cases
 
 
