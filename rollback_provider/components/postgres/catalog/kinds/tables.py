@@ -29,6 +29,7 @@ class Tables(Kind):
             "replica_identity",
             "inherits",
             "bound",
+            "detaching",
             "tablespace",
         }
     )
@@ -46,12 +47,14 @@ class Tables(Kind):
                     'access_method', (select nullif(amname, 'heap') from pg_am where oid = c.relam),
                     'of_type', case when c.reloftype <> 0 then format_type(c.reloftype, null) end,
                     'partition_by', pg_get_partkeydef(c.oid), 'bound', pg_get_expr(c.relpartbound, c.oid), 'inherits', i.parents,
+                    'detaching', nullif(i.detaching, false),
                     {grants_of("c.relacl", "r", "c.relowner")})) as facts,
                 json_strip_nulls(json_build_object('inherits', i.refs)) as refs,
                 json_build_object('relkind', c.relkind, 'filenode', c.relfilenode::int8) as extra
             from pg_class c join pg_namespace n on n.oid = c.relnamespace
             left join (select inhrelid, json_agg(json_build_array(pn.nspname, p.relname) order by inhseqno) as parents,
-                              json_agg(json_build_array({CLASS_RELATION}, p.oid, 0) order by inhseqno) as refs
+                              json_agg(json_build_array({CLASS_RELATION}, p.oid, 0) order by inhseqno) as refs,
+                              bool_or(inhdetachpending) as detaching
                        from pg_inherits join pg_class p on p.oid = inhparent join pg_namespace pn on pn.oid = p.relnamespace
                        where p.relkind in ('r', 'p') group by inhrelid) i on i.inhrelid = c.oid
             {comment_on(CLASS_RELATION, "c.oid")}
@@ -64,7 +67,7 @@ class Tables(Kind):
         return False
 
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
-        if not now.facts.get("inherits") or (scene.same(then, now, "inherits") and scene.same(then, now, "bound")):
+        if not now.facts.get("inherits") or self._attached(then, now, scene):
             return
         yield from detach(now)
         for parent in now.facts["inherits"] if "bound" not in now.facts else ():
@@ -127,7 +130,7 @@ class Tables(Kind):
                 then, f"{head} SET TABLESPACE {tablespace}", aspect="tablespace", phase=Phase.FINISH, needs=()
             )
         yield from self._security(then, now)
-        if scene.same(then, now, "inherits") and scene.same(then, now, "bound"):
+        if self._attached(then, now, scene):
             return
         if "bound" in then.facts:
             yield self._attach(then)
@@ -146,6 +149,11 @@ class Tables(Kind):
                     rank=480,
                     needs=(ref,),
                 )
+
+    @staticmethod
+    def _attached(then: Entry, now: Entry, scene: Scene) -> bool:
+        """Whether it belongs to the parents it had, and in the same way."""
+        return all(scene.same(then, now, fact) for fact in ("inherits", "bound", "detaching"))
 
     def _attach(self, then: Entry) -> Action:
         parent = ident(*then.facts["inherits"][0])
@@ -194,7 +202,10 @@ def detach(partition: Entry) -> Iterator[Statement]:
     if "bound" in partition.facts:
         parent = partition.facts["inherits"][0]
         lock = f"AccessExclusive on {'.'.join(partition.name)}, {'.'.join(parent)}"
-        yield Statement(f"ALTER TABLE {ident(*parent)} DETACH PARTITION {ident(*partition.name)}", lock)
+        ending = (
+            " FINALIZE" if partition.facts.get("detaching") else ""
+        )  # of a DETACH … CONCURRENTLY that was interrupted
+        yield Statement(f"ALTER TABLE {ident(*parent)} DETACH PARTITION {ident(*partition.name)}{ending}", lock)
 
 
 def _option(option: str) -> str:
