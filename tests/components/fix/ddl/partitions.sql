@@ -171,3 +171,12 @@ drop table p1 cascade;
 insert into p values (1, '2025-03-03'), (2, '2026-03-03');
 =>
 update p set day = day + interval '1 year';
+
+## partition detached, its key, check and NOT NULL dropped
+:partitioned
+insert into p values (1, '2025-03-03');
+=>
+alter table p detach partition p1;
+alter table p1 drop constraint p1_pkey;
+alter table p1 drop constraint positive;
+alter table p1 alter day drop not null, alter note set not null;
