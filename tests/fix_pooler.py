@@ -50,6 +50,7 @@ class Pooler:
         self._per_transaction = per_transaction
         self._idle: list[socket.socket] = []
         self._open: list[socket.socket] = []
+        self._clients: list[threading.Thread] = []
         self._lock = threading.Lock()
 
     def serve(self, listener: socket.socket) -> None:
@@ -58,17 +59,21 @@ class Pooler:
             while True:
                 client, _ = listener.accept()
                 self._open.append(client)
-                threading.Thread(target=self._client, args=(client,), daemon=True).start()
+                self._clients.append(threading.Thread(target=self._client, args=(client,), daemon=True))
+                self._clients[-1].start()
 
     def close(self) -> None:
         """Ends all connections."""
         for each in self._open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+        for client in self._clients:
+            client.join()
+        for each in self._open:
             each.close()
 
     def _client(self, client: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError, struct.error), _shut(client):
             size = client.recv(4, socket.MSG_WAITALL)
             startup = size + client.recv(struct.unpack("!I", size)[0] - 4, socket.MSG_WAITALL)
             first, greeting = self._connect(startup)
@@ -93,6 +98,8 @@ class Pooler:
                 server.sendall(data)
             if server in readable:
                 data = server.recv(65536)
+                if not data:
+                    return
                 client.sendall(data)
                 for kind, content in answered.feed(data):
                     waiting -= kind == b"Z"
@@ -108,12 +115,13 @@ class Pooler:
         server.connect(self._server)
         server.sendall(startup)
         self._startup, messages, greeting = startup, _Messages(), b""
-        while True:
-            for kind, content in messages.feed(server.recv(65536)):
+        while data := server.recv(65536):
+            for kind, content in messages.feed(data):
                 if kind == b"Z":
                     return server, greeting
                 if kind != b"K":
                     greeting += kind + struct.pack("!I", len(content) + 4) + content
+        raise ConnectionError("the server has closed the connection")
 
     def _borrow(self) -> socket.socket:
         with self._lock:
@@ -122,6 +130,16 @@ class Pooler:
     def _give_back(self, server: socket.socket) -> None:
         with self._lock:
             self._idle.append(server)
+
+
+@contextmanager
+def _shut(client: socket.socket) -> Iterator[None]:
+    """Tells the client that it has gone, however that came."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
