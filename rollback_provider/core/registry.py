@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -25,7 +26,7 @@ BUILT_IN = {
 
 def kinds() -> dict[str, str]:
     """All kinds, with the class that implements each as ``module:Class``."""
-    return BUILT_IN | {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return BUILT_IN | _added()
 
 
 def build(spec: ComponentSpec, connections: ConnectionResolver) -> Component:
@@ -98,6 +99,11 @@ def rollback_order(specs: Iterable[ComponentSpec]) -> tuple[tuple[str, ...], ...
         waves.append(wave)
         after = {name: needs for name, needs in after.items() if name not in wave}
     return tuple(reversed(waves))
+
+
+@cache  # reading the metadata of all that is installed takes longer than many a step
+def _added() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
 
 
 def _parse(entry: Any) -> ComponentSpec:

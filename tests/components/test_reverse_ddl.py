@@ -1,36 +1,33 @@
-"""Migrations taken back, done again, and taken back again; pg_dump says whether the schema is as it was."""
+"""Migrations taken back, done again, and taken back again; pg_dump says whether schema and rows are as they were."""
 
 from __future__ import annotations
 
 import pytest
 
-from rollback_provider.components.postgres.catalog import Catalog, differences
-from rollback_provider.components.postgres.reverse import reverse
+from rollback_provider.core.repository import Store
 from tests.components.fix.ddl_cases import Case, read_cases
-from tests.components.fix.rollback import read_catalog, run_reversal
-from tests.components.fix.schema_text import schema_text
+from tests.components.fix.schema_text import database_text
+from tests.components.scenario import Scenario
 from tests.fix_postgres import Database
+from tests.fix_servers import socket_of, spread
 
-CASES = read_cases()
-
-
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_undo_redo_undo(database: Database, case: Case) -> None:
-    database.run(case.setup)
-    then, text = read_catalog(database), schema_text(database)
-    _undo(database, then, case.migration)
-    assert schema_text(database) == text
-    again = read_catalog(database)
-    assert differences(then, again) == []
-    assert again.fingerprint() == then.fingerprint()
-    _undo(database, then, case.migration)
-    assert schema_text(database) == text
+CASES = [(version, case) for version, case in spread(read_cases()) if version >= case.since]
+postgres_socket = socket_of()
 
 
-def _undo(database: Database, then: Catalog, migration: str) -> None:
-    database.run(migration)
-    now = read_catalog(database)
-    assert bool(differences(then, now)) == (then.fingerprint() != now.fingerprint())
-    reversal = reverse(then, now)
-    assert reversal.refusals == ()
-    run_reversal(database, reversal)
+@pytest.mark.parametrize(
+    ("postgres_socket", "case"),
+    CASES,
+    indirect=["postgres_socket"],
+    ids=[f"{version} {case.name}" for version, case in CASES],
+)
+def test_undo_redo_undo(database: Database, memory_store: Store, case: Case) -> None:
+    """First without a checkpoint, then with one."""
+    scenario = Scenario(database, memory_store).begin(case.setup)
+    before = database_text(database)
+    database.run(case.migration)
+    scenario.generate()
+    scenario.execute()
+    assert database_text(database) == before
+    scenario.migrate(case.migration).back()
+    assert database_text(database) == before

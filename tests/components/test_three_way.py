@@ -10,7 +10,9 @@ from rollback_provider.core.repository import Store
 from rollback_provider.core.verifier import verify
 from tests.components.scenario import Scenario
 from tests.fix_postgres import Database
+from tests.fix_servers import OLDEST_AND_NEWEST, socket_of
 
+postgres_socket = socket_of(*OLDEST_AND_NEWEST)
 ACCOUNTS = """
 create table accounts (id int primary key, name text unique, city text, balance numeric(10, 2));
 insert into accounts select n, 'name ' || n, 'city ' || n, n from generate_series(1, 9) n;

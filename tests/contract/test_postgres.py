@@ -1,4 +1,4 @@
-"""The PostgreSQL component keeps the contract, on a real server."""
+"""The PostgreSQL component keeps the contract, on a real server of the oldest and the newest version, or of every one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rollback_provider.core.model import ComponentSpec
 from tests.contract.harness import Harness
 from tests.contract.suite import ContractSuite
 from tests.fix_postgres import Database
+from tests.fix_servers import OLDEST_AND_NEWEST, socket_of
 
+postgres_socket = socket_of(*OLDEST_AND_NEWEST)
 PASSWORD = "correct horse battery staple"  # noqa: S105  the test's server trusts everybody
 BEFORE = """
 create table customers (id bigint generated always as identity primary key, name text not null unique, city text);

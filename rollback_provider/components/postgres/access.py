@@ -25,21 +25,33 @@ def tables_in(session: Session, schemas: Sequence[str] | None) -> dict[int, sql.
     return {oid: sql.Identifier(schema, name) for oid, schema, name in rows}
 
 
-def check_readable(session: Session, tables: Sequence[int], component: str) -> None:
-    """Raises PermissionDeniedError with the GRANTs that are missing to read all of `tables`, given by oid."""
+def check_readable(session: Session, tables: Sequence[int], schemas: Sequence[str] | None, component: str) -> None:
+    """Raises PermissionDeniedError with the GRANTs that are missing to read `tables`, given by oid, and the sequences of these schemas."""
+    sequences = session.execute(
+        "select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'S' and c.relpersistence <> 't'"
+        " and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
+        " and (%(schemas)s::text[] is null or n.nspname = any(%(schemas)s::text[]))",
+        {"schemas": list(schemas) if schemas is not None else None},
+    ).fetchall()
+    for kind, oids in (("TABLE", tables), ("SEQUENCE", [oid for (oid,) in sequences])):
+        _check_readable(session, kind, oids, component)
+
+
+def _check_readable(session: Session, kind: str, oids: Sequence[int], component: str) -> None:
+    may = "has_table_privilege" if kind == "TABLE" else "has_sequence_privilege"
     rows = session.execute(
-        "select c.oid::regclass::text, n.nspname, quote_ident(n.nspname), has_schema_privilege(n.oid, 'usage'), current_user::regrole::text"
+        "select c.oid::regclass::text, n.nspname, quote_ident(n.nspname), has_schema_privilege(n.oid, 'usage'), current_user::regrole::text"  # noqa: S608  one of two names
         " from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = any(%s::oid[])"
-        " and not (has_table_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage')) order by 1",
-        [list(tables)],
+        f" and not ({may}(c.oid, 'select') and has_schema_privilege(n.oid, 'usage')) order by 1".encode(),
+        [list(oids)],
     ).fetchall()
     if not rows:
         return
-    role = rows[0][4]
+    role, object_ = rows[0][4], "" if kind == "TABLE" else "SEQUENCE "
     grants = [f"GRANT USAGE ON SCHEMA {schema} TO {role}" for schema in dict.fromkeys(r[2] for r in rows if not r[3])]
-    grants += [f"GRANT SELECT ON {name} TO {role}" for name, *_ in rows]
+    grants += [f"GRANT SELECT ON {object_}{name} TO {role}" for name, *_ in rows]
     raise PermissionDeniedError(
-        f"{len(rows)} of {len(tables)} tables cannot be read: {_some([name for name, *_ in rows])}",
+        f"{len(rows)} of {len(oids)} {kind.lower()}s cannot be read: {_some([name for name, *_ in rows])}",
         component=component,
         next_step=_some(grants, "; "),
     )

@@ -24,7 +24,7 @@ from rollback_provider.components.postgres.merge import Merge
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.salvage import Salvage
 from rollback_provider.components.postgres.session import LOCK_TIMEOUT_MS, RETRYABLE, Session, patiently
-from rollback_provider.components.postgres.tables import columns_of, name_of
+from rollback_provider.components.postgres.tables import loaded, name_of
 from rollback_provider.components.postgres.triggers import TriggersOff
 from rollback_provider.components.postgres.writing import BREAKS, Batches, RowWriter
 from rollback_provider.core.component import Blobs, Notes, Progress
@@ -186,12 +186,8 @@ class Applier:
         """Runs statements. In the last phase one that rows stand against is left off and listed; verification will name it as missing."""
         if last:
             self._session.execute("set constraints all immediate")  # a table with pending events cannot be altered
-            self._session.execute("create temporary table if not exists rollback_commands () on commit drop")
         for statement in statements:
             if last:
-                # ALTER DOMAIN … DROP CONSTRAINT leaves work to the next command that writes; PostgreSQL 18 refuses to ALTER behind a
-                # savepoint before that is done ("unprocessed inval messages").
-                self._session.execute("delete from pg_temp.rollback_commands where false")
                 self._session.execute("savepoint statement")
             try:
                 self._session.execute(statement.sql.encode())
@@ -261,7 +257,7 @@ class Applier:
         table = table_of(action)
         self._run_sql([Statement(**statement) for statement in action["create"]])
         done = 0
-        query = sql.SQL("copy {} ({}) from stdin").format(name_of(table), columns_of(table.stored_columns))
+        query = sql.SQL("copy {} from stdin").format(loaded(table))
         with self._session.cursor().copy(query) as copy:
             for lines in self._base.lines(table.oid):
                 if lines:

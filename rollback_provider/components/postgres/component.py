@@ -316,7 +316,7 @@ class PostgresComponent:
             session = self._open()
             refuse_running_migration(session, self._schemas, self.spec.name)
             tables = tables_in(session, self._schemas)
-            check_readable(session, list(tables), self.spec.name)
+            check_readable(session, list(tables), self._schemas, self.spec.name)
             with reading(session, list(tables.values()), self.spec.name) as exported:
                 copier = Copier(session, exported, self.info, self.spec.name)
                 self._copiers.append(copier)

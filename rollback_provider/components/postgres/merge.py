@@ -276,12 +276,12 @@ class Merge:
     def insert_missing(self) -> sql.Composed:
         """Inserts rows of a whole stage that a table without a key does not hold, or does not hold so many times."""
         names = [sql.Identifier(c.name) for c in (*self.key, *self.columns)]
+        listed = sql.SQL("({}) overriding system value ").format(sql.SQL(", ").join(names)) if names else sql.SQL("")
         return sql.SQL(
-            "insert into {} ({}) overriding system value"
-            " select {} from ({}) s left join ({}) n using (image, number) where n.image is null"
+            "insert into {} {}select {} from ({}) s left join ({}) n using (image, number) where n.image is null"
         ).format(
             name_of(self.table),
-            sql.SQL(", ").join(names),
+            listed,
             sql.SQL(", ").join(sql.SQL("s.") + value for value in self._stage_values()),
             self._then_numbered(),
             self._now_numbered(),

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from rollback_provider.components.postgres.actions import flat, merge_of, table_of
 from rollback_provider.components.postgres.merge import STAGE
-from rollback_provider.components.postgres.tables import columns_of, name_of
+from rollback_provider.components.postgres.tables import loaded, name_of
 from rollback_provider.core.model import Json
 
 
@@ -36,7 +36,7 @@ def _render(step: str, number: int, action: Json) -> Iterator[str]:
         case "recreate":
             table = table_of(action)
             yield from _statements(action["create"])
-            yield _copy(name_of(table), columns_of(table.stored_columns), data_file(step, number))
+            yield _copy(loaded(table), data_file(step, number))
             yield from _statements(action["complete"])
         case "merge" | "refill":
             yield from _rows(step, number, action)
@@ -54,7 +54,7 @@ def _rows(step: str, number: int, action: Json) -> Iterator[str]:
         "reload": lambda: [merge.delete_others(), merge.insert_missing()],
     }[action["op"]]()
     yield staged.as_string() + ";"
-    yield _copy(STAGE, None, data_file(step, number))
+    yield _copy(STAGE, data_file(step, number))
     if table.row_triggers:
         yield sql.SQL("alter table only {} disable trigger user;").format(name_of(table)).as_string()
     yield from (statement.as_string() + ";" for statement in statements)
@@ -63,9 +63,8 @@ def _rows(step: str, number: int, action: Json) -> Iterator[str]:
     yield sql.SQL("drop table {};").format(STAGE).as_string()
 
 
-def _copy(name: sql.Composable, columns: sql.Composable | None, file: str) -> str:
-    listed = f" ({columns.as_string()})" if columns is not None else ""
-    return f"\\copy {name.as_string()}{listed} from '{file}'"
+def _copy(target: sql.Composable, file: str) -> str:
+    return f"\\copy {target.as_string()} from '{file}'"
 
 
 def _statements(statements: Sequence[Json]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from rollback_provider.components.postgres.endpoint import refuse_unfit
 from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import (
     BusyError,
@@ -103,18 +104,28 @@ def conninfo(connection: Connection) -> str:
 def open_session(info: str, component: str, *, fixed: bool = True) -> Session:
     """A session in autocommit mode, with :data:`SETTINGS` unless `fixed` is false.
 
-    Raises ComponentUnavailableError without any part of the password.
+    Raises ComponentUnavailableError without any part of the password, and ConfigurationError for a replica and for a pooler that does
+    not keep sessions.
     """
+    session = _connect(info, component)
     try:
-        session = psycopg.connect(info, autocommit=True, prepare_threshold=None)
+        with mapped(component):
+            refuse_unfit(session, lambda: _connect(info, component), component)
+            if fixed:
+                fix_settings(session)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _connect(info: str, component: str) -> Session:
+    try:
+        return psycopg.connect(info, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise ComponentUnavailableError(
             f"Cannot connect to PostgreSQL: {_one_line(error)}", component=component
         ) from None
-    if fixed:
-        with mapped(component):
-            fix_settings(session)
-    return session
 
 
 def fix_settings(session: Session) -> None:
@@ -153,6 +164,13 @@ def mapped(component: str, state: str = "", *, executing: bool = False) -> Itera
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if error.sqlstate and error.sqlstate[:2] not in {"08", "57", "53"}:
             raise failed(_one_line(error), component=component, state=state) from error
+        if (error.sqlstate or "").startswith("53"):
+            raise ComponentUnavailableError(
+                f"PostgreSQL has run out of a resource: {_one_line(error)}",
+                component=component,
+                state=state,
+                next_step="Give it what it lacks, then try again",
+            ) from error
         raise ComponentUnavailableError(
             f"The connection to PostgreSQL was lost or refused: {_one_line(error)}", component=component, state=state
         ) from error

@@ -116,3 +116,9 @@ def columns_of(columns: Iterable[Column], *, alias: str | None = None) -> sql.Co
     return sql.SQL(", ").join(
         sql.Identifier(alias, column.name) if alias else sql.Identifier(column.name) for column in columns
     )
+
+
+def loaded(table: Table) -> sql.Composed:
+    """A table with its stored columns, as COPY … FROM takes it; a table without any takes no list of them."""
+    columns = sql.SQL(" ({})").format(columns_of(table.stored_columns)) if table.stored_columns else sql.SQL("")
+    return name_of(table) + columns

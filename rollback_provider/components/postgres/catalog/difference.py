@@ -13,6 +13,7 @@ _WORDS = {
     "revokes": "revoked privileges",
     "owned_by": "owning column",
     "bound": "partition bound",
+    "detaching": "unfinished detaching",
 }
 _CODES = {
     "enabled": {"D": "disabled", "R": "in replicas only", "A": "always"},

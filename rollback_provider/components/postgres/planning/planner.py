@@ -152,12 +152,13 @@ class DataPlanner:
             yield from TableMerge(self._desk, change, delta, columns.surviving).actions()
         again = self._to_fill_again(change, columns.added_again)
         if refill or again:
+            held = {column.number: None for column in columns.emptied} | again  # not what a new column would hold
             yield {
                 "do": "refill",
                 "op": "refill",
                 "table": change.then.to_json(),
                 "columns": [*(column.number for column in refill), *again],
-                "defaults": {str(number): default for number, default in again.items()},
+                "defaults": {str(number): default for number, default in held.items()},
                 "rows": self._situation.base.count(change.then.oid)[0],
             }
 

@@ -105,7 +105,7 @@ create table t (a int constraint filled not null, b int not null);
 =>
 alter table t alter a drop not null, alter b drop not null;
 
-## not null named otherwise
+## not null named otherwise [18+]
 create table t (a int not null);
 =>
 alter table t rename constraint t_a_not_null to filled;
@@ -157,7 +157,7 @@ create table t (a int);
 =>
 alter table t add b int generated always as (a + 1) stored;
 
-## generated column changed
+## generated column changed [17+]
 create table t (a int, b int generated always as (a * 2) stored);
 =>
 alter table t alter b set expression as (a * 3);
@@ -173,12 +173,12 @@ create table t (a int, b int);
 alter table t drop b;
 alter table t add b int generated always as (a * 2) stored;
 
-## virtual generated column
+## virtual generated column [18+]
 create table t (a int, b int generated always as (a * 2) virtual);
 =>
 alter table t drop b;
 
-## virtual generated column in a dropped table
+## virtual generated column in a dropped table [18+]
 create table t (a int, b int generated always as (a * 2));
 =>
 drop table t;
@@ -196,8 +196,8 @@ create table t (a text, b text);
 alter table t alter a set storage external, alter a set compression pglz, alter b set statistics 500, alter b set (n_distinct = 5);
 
 ## column with storage, statistics dropped
-create table t (a int, b text storage main compression pglz);
-alter table t alter b set statistics 9, alter b set (n_distinct = 5);
+create table t (a int, b text compression pglz);
+alter table t alter b set storage main, alter b set statistics 9, alter b set (n_distinct = 5);
 =>
 alter table t drop b;
 
@@ -223,3 +223,41 @@ comment on view w is 'W';
 =>
 drop view w, v;
 alter table t drop b;
+
+## several columns added, dropped, renamed and converted at once
+create table t (a int, b text, c varchar(5), d date);
+insert into t values (1, 'x', 'y', '2026-01-01');
+=>
+alter table t drop b, add e int default 5, alter c type text, alter d set not null;
+alter table t rename a to b;
+
+## comment on a column dropped
+create table t (a int, b int);
+comment on column t.b is 'B';
+insert into t values (1, 2);
+=>
+alter table t drop b;
+
+## comment on a column renamed
+create table t (a int);
+comment on column t.a is 'A';
+=>
+alter table t rename a to b;
+comment on column t.b is 'B';
+
+## grants of a column dropped
+:roles
+create table t (a int, b int);
+grant select (b), update (b) on t to reader;
+grant select (a) on t to "The Writer" with grant option;
+=>
+alter table t drop b;
+
+## grants of a column renamed
+:roles
+create table t (a int);
+grant select (a) on t to reader;
+=>
+alter table t rename a to b;
+revoke select (b) on t from reader;
+grant update (b) on t to reader;

@@ -110,7 +110,7 @@ comment on table orders is 'new';
 grant all on orders to reader;
 alter table orders rename to o;
 
-## published table dropped, column converted
+## published table dropped, column converted [15+]
 create table t (a int primary key, b int, c text);
 create table u (a int primary key);
 create publication p for table t (a, b) where (a > 0), u;

@@ -48,7 +48,7 @@ alter table t rename constraint z to y;
 =>
 alter table customers drop constraint customers_email_key, add constraint name_once unique (name, email);
 
-## unique nulls not distinct
+## unique nulls not distinct [15+]
 create table t (a int, b int, constraint u unique nulls not distinct (a) include (b) deferrable initially deferred);
 =>
 alter table t drop constraint u;
@@ -98,6 +98,11 @@ alter table t drop constraint c;
 ## check not valid of a dropped table
 create table t (a int);
 alter table t add constraint c check (a > 0) not valid;
+=>
+drop table t;
+
+## not null not valid of a dropped table [18+]
+create table t (a int);
 alter table t add constraint n not null a not valid;
 =>
 drop table t;
@@ -108,7 +113,7 @@ alter table t add constraint c check (a > 0) not valid;
 =>
 alter table t validate constraint c;
 
-## check not enforced
+## check not enforced [18+]
 create table t (a int, constraint c check (a > 0) not enforced);
 =>
 alter table t drop constraint c;
@@ -211,19 +216,90 @@ drop function ok cascade;
 create function ok(a int, b int default 1) returns boolean language sql immutable as 'select a > b';
 alter table t add check (ok(a));
 
-## not null of a table dropped with comment
+## not null of a table dropped with comment [18+]
 create table t (a int constraint filled not null);
 comment on constraint filled on t is 'F';
 =>
 drop table t;
 
-## not null no inherit
+## not null no inherit [18+]
 create table t (a int, constraint filled not null a no inherit);
 =>
 alter table t alter constraint filled inherit;
 
-## temporal key
+## temporal key [18+]
 create extension btree_gist;
 create table t (a int, d daterange, primary key (a, d without overlaps));
 =>
 drop table t;
+
+## comment on a constraint added
+create table t (a int constraint c check (a > 0));
+=>
+comment on constraint c on t is 'C';
+
+## comment on a constraint changed
+create table t (a int constraint c primary key);
+comment on constraint c on t is 'C';
+=>
+comment on constraint c on t is 'D';
+
+## primary key dropped with what refers to it
+:shop
+comment on constraint orders_customer_id_fkey on orders is 'F';
+=>
+alter table customers drop constraint customers_pkey cascade;
+
+## exclusion added
+create table t (a int4range);
+insert into t values ('[1,5)');
+=>
+alter table t add constraint apart exclude using gist (a with &&);
+
+## exclusion renamed
+create table t (a int4range, constraint apart exclude using gist (a with &&) deferrable);
+=>
+alter table t rename constraint apart to e;
+
+## foreign key added
+create table p (a int primary key);
+create table c (a int);
+insert into p values (1);
+insert into c values (1);
+=>
+alter table c add foreign key (a) references p on delete cascade;
+
+## unique renamed
+create table t (a int constraint u unique);
+=>
+alter table t rename constraint u to v;
+
+## unique made deferrable
+create table t (a int constraint u unique);
+insert into t values (1);
+=>
+alter table t drop constraint u, add constraint u unique (a) deferrable initially deferred;
+
+## foreign key set null of some columns [15+]
+create table p (a int, b int, primary key (a, b));
+create table c (a int, b int, constraint f foreign key (a, b) references p on delete set null (b));
+=>
+alter table c drop constraint f;
+
+## foreign key not enforced [18+]
+create table p (a int primary key);
+create table c (a int constraint f references p not enforced);
+=>
+alter table c drop constraint f;
+
+## foreign key enforced [18+]
+create table p (a int primary key);
+create table c (a int constraint f references p not enforced);
+=>
+alter table c alter constraint f enforced;
+
+## not null not valid validated [18+]
+create table t (a int);
+alter table t add constraint n not null a not valid;
+=>
+alter table t validate constraint n;

@@ -93,3 +93,40 @@ alter table t drop b;
 drop function twice;
 create function twice(int) returns bigint language sql immutable as 'select $1 * 2';
 alter table t add b bigint generated always as (twice(a)) stored;
+
+## comment on a function
+create function f() returns int language sql as 'select 1';
+comment on function f is 'F';
+=>
+comment on function f is 'G';
+
+## function's owner
+:roles
+create function f() returns int language sql as 'select 1';
+alter function f owner to reader;
+=>
+alter function f owner to current_user;
+
+## function's options
+create function f(int) returns int language sql as 'select $1';
+=>
+alter function f(int) immutable strict leakproof security definer parallel safe cost 7 set work_mem = '8MB';
+
+## procedure added
+=>
+create procedure p() language sql as 'select 1';
+
+## procedure replaced
+create procedure p(a int) language sql as 'select 1';
+=>
+create or replace procedure p(a int) language plpgsql as 'begin null; end';
+
+## procedure renamed, with grants and a comment
+:roles
+create procedure p() language sql as 'select 1';
+grant execute on procedure p to reader;
+comment on procedure p is 'P';
+=>
+alter procedure p rename to q;
+revoke execute on procedure q from reader;
+comment on procedure q is null;

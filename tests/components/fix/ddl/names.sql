@@ -59,3 +59,23 @@ alter table "table".t rename to x;
 alter index "index".i rename to j;
 alter table "index".u rename a to b;
 alter function function.f rename to g;
+
+## names with dots and spaces swapped
+create table "a.b" ("x y" int primary key, "x.y" int);
+create index "i.j" on "a.b" ("x.y");
+=>
+alter table "a.b" rename "x y" to t;
+alter table "a.b" rename "x.y" to "x y";
+alter table "a.b" rename t to "x.y";
+alter index "i.j" rename to "j i";
+
+## names of a trigger, a policy, a type and a function
+create type "My Type" as enum ('A b', 'c"d');
+create function "My Function"("My Arg" "My Type") returns int language sql as 'select 1';
+create table t (a "My Type");
+create policy "My Policy" on t using (a = 'A b');
+=>
+drop policy "My Policy" on t;
+drop function "My Function";
+alter table t drop a;
+drop type "My Type";

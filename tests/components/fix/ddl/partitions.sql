@@ -114,3 +114,69 @@ alter table t rename to t_old;
 create table t (a int, b text, primary key (a)) partition by hash (a);
 create table t1 partition of t for values with (modulus 1, remainder 0);
 drop table t_old;
+
+## partitioned table added
+=>
+create table p (id int, day date) partition by range (day);
+create table p1 partition of p for values from ('2025-01-01') to ('2026-01-01');
+insert into p values (1, '2025-05-05');
+
+## partition renamed and moved
+:partitioned
+=>
+create schema old;
+alter table p1 rename to year_2025;
+alter table year_2025 set schema old;
+
+## partition split
+:partitioned
+insert into p values (1, '2025-03-03'), (2, '2025-09-09');
+=>
+alter table r drop constraint r_p_id_p_day_fkey;
+create table kept as select * from p1;
+drop table p1;
+create table p1a partition of p for values from ('2025-01-01') to ('2025-07-01');
+create table p1b partition of p for values from ('2025-07-01') to ('2026-01-01');
+insert into p select * from kept;
+drop table kept;
+
+## default partition dropped
+:partitioned
+insert into p values (1, '2030-01-01');
+insert into r values (1, null, null);
+=>
+drop table pd cascade;
+
+## partition with rows detached and dropped
+:partitioned
+insert into p values (1, '2025-03-03');
+=>
+alter table p detach partition p1;
+drop table p1;
+
+## partition's own index, constraint, trigger, grant, comment
+:partitioned
+:trigger
+:roles
+create index p1_note on p1 (note);
+alter table p1 add constraint c check (id < 1000);
+create trigger tr before insert on p1 for each row execute function f();
+grant select on p1 to reader;
+comment on table p1 is 'P1';
+=>
+drop table p1 cascade;
+
+## rows that change partitions
+:partitioned
+insert into p values (1, '2025-03-03'), (2, '2026-03-03');
+=>
+update p set day = day + interval '1 year';
+
+## partition detached, its key, check and NOT NULL dropped
+:partitioned
+insert into p values (1, '2025-03-03');
+=>
+alter table p detach partition p1;
+alter table p1 drop constraint p1_pkey;
+alter table p1 drop constraint positive;
+alter table p1 alter day drop not null, alter note set not null;

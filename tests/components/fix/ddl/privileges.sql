@@ -116,3 +116,55 @@ drop function f;
 grant select (total) on order_totals to reader;
 =>
 drop view order_totals;
+
+## table grants with grant option
+:shop
+:roles
+grant select, update on orders to reader with grant option;
+=>
+revoke grant option for select on orders from reader;
+grant truncate, references, trigger on orders to reader;
+
+## everything granted to everybody
+:shop
+:roles
+=>
+grant all on orders, customers to public;
+grant all on all sequences in schema public to reader;
+
+## default privileges added
+:roles
+=>
+alter default privileges grant select on tables to reader;
+alter default privileges in schema public grant execute on functions to reader;
+
+## default privileges taken away
+:roles
+alter default privileges grant select on tables to reader;
+alter default privileges in schema public grant usage on types to "The Writer" with grant option;
+=>
+alter default privileges revoke select on tables from reader;
+alter default privileges in schema public revoke usage on types from "The Writer";
+
+## default privileges of another role
+:roles
+alter default privileges for role reader grant select on tables to "The Writer";
+=>
+alter default privileges for role reader revoke select on tables from "The Writer";
+alter default privileges for role "The Writer" grant usage on schemas to reader;
+
+## default privileges of a schema that is dropped
+:roles
+create schema s;
+alter default privileges in schema s grant select on tables to reader;
+=>
+drop schema s;
+
+## granted roles keep what was granted through them
+:roles
+create table t (a int);
+alter table t owner to reader;
+grant select on t to "The Writer" with grant option;
+=>
+revoke all on t from "The Writer";
+revoke insert on t from reader;

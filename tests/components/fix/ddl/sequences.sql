@@ -34,7 +34,7 @@ create sequence s;
 alter table t add b int;
 alter sequence s owned by t.b;
 
-## sequence unlogged
+## sequence unlogged [15+]
 create sequence s;
 =>
 alter sequence s set unlogged;
@@ -49,3 +49,55 @@ grant select on sequence ids to public;
 :empty_shop
 =>
 drop table customers cascade;
+
+## comment on a sequence
+create sequence s;
+comment on sequence s is 'S';
+=>
+comment on sequence s is 'R';
+
+## sequence's grants
+:roles
+create sequence s;
+grant usage on sequence s to reader;
+=>
+revoke usage on sequence s from reader;
+grant select, update on sequence s to "The Writer" with grant option;
+
+## sequence's owner
+:roles
+create sequence s;
+alter sequence s owner to reader;
+=>
+alter sequence s owner to current_user;
+
+## sequence moved
+create sequence s;
+create table t (a int default nextval('s'));
+=>
+create schema x;
+alter sequence s set schema x;
+
+## sequence that has counted dropped
+create sequence s increment 10;
+select nextval('s'), nextval('s');
+=>
+drop sequence s;
+
+## sequence that counts down dropped
+create sequence s increment -3 start 100 minvalue -1000 maxvalue 100;
+select nextval('s'), nextval('s');
+=>
+drop sequence s;
+
+## sequence set back
+create sequence s;
+select setval('s', 50);
+=>
+select setval('s', 10, false);
+
+## sequence owned by none
+create table t (a int);
+create sequence s owned by t.a;
+=>
+alter sequence s owned by none;

@@ -163,8 +163,16 @@ create table c (b int) inherits (p);
 =>
 alter table p drop column x;
 
-## empty table
+## table without columns
 create table t ();
+insert into t default values;
+insert into t default values;
+=>
+drop table t;
+
+## table with nothing but a generated column
+create table t (a int generated always as (1) stored);
+insert into t default values;
 =>
 drop table t;
 
@@ -172,3 +180,48 @@ drop table t;
 create table t ();
 =>
 alter table t add a int;
+
+## comment on a table added
+:shop
+=>
+comment on table orders is 'Orders';
+
+## comment on a table changed
+:shop
+comment on table orders is 'Orders';
+=>
+comment on table orders is 'Purchases';
+
+## comment on a table taken away
+:shop
+comment on table orders is 'it''s \ "so"';
+=>
+comment on table orders is null;
+
+## schema added
+=>
+create schema a;
+create table a.t (id serial primary key);
+comment on schema a is 'A';
+
+## comment on a schema
+create schema a;
+=>
+comment on schema a is 'A';
+
+## table moved to a schema that the migration made, and its sequence elsewhere
+create sequence s;
+create table t (id int default nextval('s'));
+=>
+create schema a;
+create schema b;
+alter table t set schema a;
+alter sequence s set schema b;
+
+## inheritance taken away
+create table p (a int not null);
+create table c (a int not null, b int) inherits (p);
+insert into c values (1);
+=>
+alter table c no inherit p;
+alter table c alter a drop not null;

@@ -120,3 +120,57 @@ create policy mine on orders for insert with check (total > 1);
 comment on policy mine on orders is 'P';
 =>
 drop table orders cascade;
+
+## comment on a trigger
+:shop
+:trigger
+create trigger tr before insert on orders for each row execute function f();
+comment on trigger tr on orders is 'T';
+=>
+comment on trigger tr on orders is 'S';
+
+## statement trigger on truncate
+:shop
+:trigger
+create trigger tr before truncate on orders for each statement execute function f();
+=>
+drop trigger tr on orders;
+
+## trigger made for replicas
+:shop
+:trigger
+create trigger tr before insert on orders for each row execute function f();
+=>
+alter table orders enable replica trigger tr;
+
+## rule added
+:shop
+=>
+create rule nodelete as on delete to orders do instead nothing;
+
+## rule changed
+:shop
+create rule r as on insert to orders where new.id > 5 do instead nothing;
+=>
+create or replace rule r as on insert to orders where new.id > 9 do instead nothing;
+comment on rule r on orders is 'R';
+
+## policy for other roles
+:shop
+:roles
+create policy mine on orders to reader using (true);
+comment on policy mine on orders is 'P';
+=>
+alter policy mine on orders to "The Writer", public;
+comment on policy mine on orders is null;
+
+## policy renamed
+:shop
+create policy mine on orders using (true);
+=>
+alter policy mine on orders rename to ours;
+
+## row security enabled and forced
+:shop
+=>
+alter table orders enable row level security, force row level security;

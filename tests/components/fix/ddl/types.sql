@@ -225,3 +225,115 @@ create table t (a r);
 =>
 drop table t;
 drop type r;
+
+## enum added
+=>
+create type e as enum ('x', 'y');
+create table t (a e);
+
+## enum moved to another schema
+create type e as enum ('x', 'y');
+create table t (a e);
+=>
+create schema s;
+alter type e set schema s;
+
+## comment on an enum
+create type e as enum ('x');
+comment on type e is 'E';
+=>
+comment on type e is 'F';
+
+## grants on an enum
+:roles
+create type e as enum ('x');
+grant usage on type e to reader with grant option;
+revoke usage on type e from public;
+=>
+grant usage on type e to public;
+revoke usage on type e from reader;
+
+## owner of an enum
+:roles
+create type e as enum ('x');
+alter type e owner to reader;
+=>
+alter type e owner to current_user;
+
+## domain added
+=>
+create domain d as int check (value > 0);
+create table t (a d);
+
+## domain's constraint renamed
+create domain d as int constraint c check (value > 0);
+create table t (a d);
+=>
+alter domain d rename constraint c to e;
+
+## domain's constraint not valid
+create domain d as int;
+create table t (a d);
+insert into t values (-1);
+alter domain d add constraint c check (value > 0) not valid;
+=>
+alter domain d drop constraint c;
+
+## comment and grants on a domain
+:roles
+create domain d as int;
+comment on domain d is 'D';
+grant usage on domain d to reader;
+=>
+comment on domain d is null;
+revoke usage on domain d from reader, public;
+
+## composite type added
+=>
+create type c as (x int, y text);
+create table t (a c);
+
+## composite type's attribute renamed
+create type c as (x int, y text);
+create table t (a c);
+insert into t values ((1, 'y'));
+=>
+alter type c rename attribute x to z;
+
+## composite type renamed and moved
+create type c as (x int);
+create table t (a c);
+=>
+create schema s;
+alter type c rename to d;
+alter type d set schema s;
+
+## comment and grants on a composite type
+:roles
+create type c as (x int);
+comment on type c is 'C';
+=>
+comment on type c is 'D';
+revoke usage on type c from public;
+grant usage on type c to reader;
+
+## range type added
+=>
+create type r as range (subtype = int);
+create table t (a r);
+
+## range type renamed
+create type r as range (subtype = int);
+create table t (a r);
+insert into t values ('[1,2)');
+=>
+alter type r rename to q;
+
+## comment and grants on a range type
+:roles
+create type r as range (subtype = int);
+comment on type r is 'R';
+=>
+comment on type r is null;
+revoke usage on type r from public;
+grant usage on type r to reader;

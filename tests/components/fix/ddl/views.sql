@@ -45,7 +45,7 @@ alter view v reset (security_barrier, check_option);
 alter view v alter a drop default;
 comment on column v.a is null;
 
-## view with options dropped
+## view with options dropped [15+]
 create table t (a int);
 create view v with (security_invoker = true, check_option = cascaded) as select a from t where a > 0;
 alter view v alter a set default 5;
@@ -121,3 +121,60 @@ create materialized view m as select a from t;
 =>
 alter materialized view m rename to n;
 alter materialized view n rename a to b;
+
+## comment on a view
+:shop
+comment on view order_totals is 'V';
+=>
+comment on view order_totals is 'W';
+comment on column order_totals.total is 'T';
+
+## view's grants
+:shop
+:roles
+grant select on order_totals to reader;
+=>
+revoke select on order_totals from reader;
+grant insert on order_totals to "The Writer" with grant option;
+
+## view's grants when it is made again
+:shop
+:roles
+grant select on order_totals to reader;
+alter view order_totals owner to "The Writer";
+comment on column order_totals.total is 'T';
+=>
+drop view order_totals;
+create view order_totals as select id, total from orders;
+
+## materialized view added
+:shop
+=>
+create materialized view m as select * from orders;
+create index m_id on m (id);
+
+## materialized view's comment and grants
+:shop
+:roles
+create materialized view m as select * from orders;
+comment on materialized view m is 'M';
+grant select on m to reader;
+=>
+comment on materialized view m is null;
+revoke select on m from reader;
+grant select (id) on m to "The Writer";
+
+## materialized view refreshed
+:shop
+create materialized view m as select count(*) from orders;
+=>
+delete from orders where id = 1;
+refresh materialized view m;
+
+## materialized view of a table made anew
+:shop
+create materialized view m as select id from orders;
+create unique index m_id on m (id);
+=>
+drop table orders cascade;
+create table orders (id int primary key);

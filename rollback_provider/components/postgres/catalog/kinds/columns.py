@@ -162,7 +162,8 @@ class Columns(Kind):
     def _not_null(self, then: Entry, scene: Scene, now: Entry | None = None) -> Iterator[Action]:
         before, after = then.facts.get("not_null", False), bool(now and now.facts.get("not_null"))
         emptied = bool(now) and scene.refilled(then.parent, [then.ref[2]])
-        if scene.version >= NAMED_NOT_NULL or then.extra.get("inherits") or (before == after and not emptied):
+        follows = then.extra.get("inherits") and (now is None or now.extra.get("inherits"))
+        if scene.version >= NAMED_NOT_NULL or follows or (before == after and not emptied):
             return
         head = f"{self._head(then)} ALTER COLUMN {ident(then.name[2])}"
         if after:

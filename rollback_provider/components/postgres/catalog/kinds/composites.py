@@ -26,14 +26,14 @@ class Composites(Kind):
         return f"""
             select t.oid, array[n.nspname, t.typname] as name,
                 json_strip_nulls(json_build_object(
-                    'owner', pg_get_userbyid(t.typowner), 'comment', comment.description, 'attributes', coalesce(a.attributes, '[]'),
+                    'owner', pg_get_userbyid(t.typowner), 'comment', comment.description,
+                    'attributes', (select coalesce(json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod),
+                        case when a.attcollation <> y.typcollation then a.attcollation::regcollation::text end)
+                        order by a.attnum), '[]')
+                        from pg_attribute a join pg_type y on y.oid = a.atttypid
+                        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
                     {grants_of("t.typacl", "T", "t.typowner")})) as facts
             from pg_type t join pg_namespace n on n.oid = t.typnamespace join pg_class c on c.oid = t.typrelid and c.relkind = 'c'
-            left join (select a.attrelid, json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod),
-                           case when a.attcollation <> y.typcollation then a.attcollation::regcollation::text end)
-                           order by a.attnum) attributes
-                       from pg_attribute a join pg_type y on y.oid = a.atttypid
-                       where a.attnum > 0 and not a.attisdropped group by a.attrelid) a on a.attrelid = c.oid
             {comment_on(CLASS_TYPE, "t.oid")}
             where t.typtype = 'c' and t.typnamespace = any(%(schemas)s)"""
 

@@ -10,6 +10,7 @@ from rollback_provider.components.postgres.catalog.sql_text import comment_on, i
 from rollback_provider.components.postgres.reversal import Statement
 
 INDEXED = frozenset("pux")
+_BEFORE_ATTACH = 470
 RANKS = {"n": 420, "p": 500, "u": 510, "x": 520, "c": 530, "f": 700}
 
 
@@ -79,7 +80,8 @@ class Constraints(Kind):
         table = then.parent if scene.recreated_table(then.parent) else None
         if self._implied(then, table, scene):
             return
-        kind, rank = then.facts["type"], self.order(then)
+        kind, cut_off = then.facts["type"], self._cut_off(then, scene)
+        rank = min(self.order(then), _BEFORE_ATTACH) if cut_off else self.order(then)
         phase = self._phase(then, table, scene)
         only = "ONLY " if kind in INDEXED and then.extra.get("partitioned") else ""
         head = f"ALTER TABLE {only}{ident(*then.name[:2])} ADD CONSTRAINT {ident(then.name[2])}"
@@ -94,7 +96,7 @@ class Constraints(Kind):
                 rank=rank,
             )
             if then.facts["valid"]:
-                at_once = kind == "n"
+                at_once = kind == "n" or cut_off
                 yield self._validate(
                     then, scene, phase=phase if at_once else Phase.FINISH, rank=rank if at_once else 800
                 )
@@ -144,9 +146,19 @@ class Constraints(Kind):
             partition = entry is not None and "bound" in entry.facts
             if kind == "n":
                 return then.facts["valid"] or (not partition and bool(then.extra.get("inherited")))
-        if not then.extra.get("inherited"):
+        if not then.extra.get("inherited") or (kind in "nc" and self._cut_off(then, scene)):
             return False
         return kind not in INDEXED and not (table and partition and kind == "c")
+
+    @staticmethod
+    def _cut_off(then: Entry, scene: Scene) -> bool:
+        """Whether it has its parent's constraint, and its table is to be attached to the parent again, which asks for that."""
+        if not then.extra.get("inherited") or then.parent is None:
+            return False
+        before, after = scene.then_entry(then.parent), scene.now_entry(then.parent)
+        if before is None or after is None:
+            return False
+        return not all(scene.same(before, after, fact) for fact in ("inherits", "bound", "detaching"))
 
     def _in_two_steps(self, then: Entry, table: Ref | None, scene: Scene) -> bool:
         kind = then.facts["type"]

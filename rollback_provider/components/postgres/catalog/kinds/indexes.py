@@ -52,6 +52,10 @@ class Indexes(Kind):
                 and not exists (
                     select from pg_constraint k where k.conindid = x.oid and k.contype in ('p', 'u', 'x') and k.conrelid = c.oid)"""
 
+    def order(self, entry: Entry) -> int:
+        # ATTACH PARTITION takes the oldest index that fits the parent's: what is the partition's own comes after.
+        return self.rank - 1 if entry.facts.get("inherited") else self.rank
+
     def lock(self, entry: Entry) -> str:
         return f"AccessExclusive on {entry.schema}.{entry.facts['table']}"
 
@@ -67,7 +71,7 @@ class Indexes(Kind):
         if then.facts.get("invalid"):
             scene.note(f"{then.label} was INVALID in the snapshot; it is built anew and will be valid")
         lock = f"Share on {then.schema}.{then.facts['table']}"
-        yield self.action(then, then.definition, phase=phase, table=table, lock=lock)
+        yield self.action(then, then.definition, phase=phase, rank=self.order(then), table=table, lock=lock)
         yield from self._settings(then, None)
         for parent in then.refs.get("parent", ()):
             if entry := scene.then_entry(parent):

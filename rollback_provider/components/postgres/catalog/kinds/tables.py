@@ -37,6 +37,7 @@ class Tables(Kind):
             "replica_identity",
             "inherits",
             "bound",
+            "detaching",
             "tablespace",
             "of_type",
             *FACTS,
@@ -58,12 +59,14 @@ class Tables(Kind):
                     'of_type', case when c.reloftype <> 0 then format_type(c.reloftype, null) end,
                     'server', s.srvname, {table_options_of("f.ftoptions")},
                     'partition_by', pg_get_partkeydef(c.oid), 'bound', pg_get_expr(c.relpartbound, c.oid), 'inherits', i.parents,
+                    'detaching', nullif(i.detaching, false),
                     {grants_of("c.relacl", "r", "c.relowner")})) as facts,
                 ({refs})::jsonb || json_strip_nulls(json_build_object('inherits', i.refs))::jsonb as refs,
                 json_build_object('relkind', c.relkind, 'filenode', c.relfilenode::int8) as extra
             from pg_class c join pg_namespace n on n.oid = c.relnamespace
             left join (select inhrelid, json_agg(json_build_array(pn.nspname, p.relname) order by inhseqno) as parents,
-                              json_agg(json_build_array({CLASS_RELATION}, p.oid, 0) order by inhseqno) as refs
+                              json_agg(json_build_array({CLASS_RELATION}, p.oid, 0) order by inhseqno) as refs,
+                              bool_or(inhdetachpending) as detaching
                        from pg_inherits join pg_class p on p.oid = inhparent join pg_namespace pn on pn.oid = p.relnamespace
                        where p.relkind in ('r', 'p', 'f') group by inhrelid) i on i.inhrelid = c.oid
             left join pg_foreign_table f on f.ftrelid = c.oid left join pg_foreign_server s on s.oid = f.ftserver
@@ -85,7 +88,7 @@ class Tables(Kind):
     def loosen(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Statement]:
         if "of_type" in now.facts and not self._keeps_type(then, now, scene):
             yield Statement(f"ALTER TABLE {self.address(now.name)} NOT OF", self.lock(now))
-        if not now.facts.get("inherits") or (scene.same(then, now, "inherits") and scene.same(then, now, "bound")):
+        if not now.facts.get("inherits") or self._attached(then, now, scene):
             return
         yield from detach(now)
         for parent in now.facts["inherits"] if "bound" not in now.facts else ():
@@ -158,7 +161,7 @@ class Tables(Kind):
             )
         yield from self._security(then, now)
         yield from self._of_type(then, now, scene)
-        if not (scene.same(then, now, "inherits") and scene.same(then, now, "bound")):
+        if not self._attached(then, now, scene):
             yield from self._parents(then, scene)
 
     def _parents(self, then: Entry, scene: Scene) -> Iterator[Action]:
@@ -195,6 +198,11 @@ class Tables(Kind):
     @staticmethod
     def _keeps_type(then: Entry, now: Entry, scene: Scene) -> bool:
         return scene.same(then, now, "of_type") and not any(map(scene.created, then.refs.get("of_type", ())))
+
+    @staticmethod
+    def _attached(then: Entry, now: Entry, scene: Scene) -> bool:
+        """Whether it belongs to the parents it had, and in the same way."""
+        return all(scene.same(then, now, fact) for fact in ("inherits", "bound", "detaching"))
 
     def _attach(self, then: Entry) -> Action:
         parent = ident(*then.facts["inherits"][0])
@@ -243,7 +251,10 @@ def detach(partition: Entry) -> Iterator[Statement]:
     if "bound" in partition.facts:
         parent = partition.facts["inherits"][0]
         lock = f"AccessExclusive on {'.'.join(partition.name)}, {'.'.join(parent)}"
-        yield Statement(f"ALTER TABLE {ident(*parent)} DETACH PARTITION {ident(*partition.name)}", lock)
+        ending = (
+            " FINALIZE" if partition.facts.get("detaching") else ""
+        )  # of a DETACH … CONCURRENTLY that was interrupted
+        yield Statement(f"ALTER TABLE {ident(*parent)} DETACH PARTITION {ident(*partition.name)}{ending}", lock)
 
 
 def _option(option: str) -> str:
