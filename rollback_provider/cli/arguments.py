@@ -71,6 +71,22 @@ def _command(name: str, function: str, help_text: str, *arguments: Argument) -> 
     return Command(name, help_text, function, (*arguments, STORE, JSON))
 
 
+CONFLICTS = _argument(
+    "--conflicts",
+    choices=("keep", "restore", "fail"),
+    default="keep",
+    help="Values that both the migration and an application changed: keep the application's (default), restore the "
+    "snapshot's, or fail",
+)
+FILL = _argument(
+    "--fill",
+    metavar="TABLE.COLUMN=EXPRESSION",
+    type=assignment,
+    action="append",
+    default=[],
+    help="Value of a restored column for rows written since; may be repeated",
+)
+
 COMMANDS = (
     _command(
         "snapshot",
@@ -88,30 +104,25 @@ COMMANDS = (
         "Plan the way back to a snapshot; changes nothing",
         SNAPSHOT,
         _argument("--checkpoint", metavar="ID", help="Which checkpoint to use; default: the newest"),
-        _argument(
-            "--conflicts",
-            choices=("keep", "restore", "fail"),
-            default="keep",
-            help="Values that both the migration and an application changed: keep the application's (default), restore the "
-            "snapshot's, or fail",
-        ),
+        CONFLICTS,
         _argument(
             "--ambiguous",
             choices=("restore", "keep", "fail"),
             default="restore",
             help="Changes that no checkpoint attributes: restore the snapshot's state (default), keep them, or fail",
         ),
-        _argument(
-            "--fill",
-            metavar="TABLE.COLUMN=EXPRESSION",
-            type=assignment,
-            action="append",
-            default=[],
-            help="Value of a restored column for rows written since; may be repeated",
-        ),
+        FILL,
     ),
     _command("execute", "steps:execute", "Execute a rollback, or continue one that was cut short", ROLLBACK),
     _command("verify", "steps:verify", "Measure whether a rollback is complete", ROLLBACK),
+    _command(
+        "undo",
+        "steps:undo",
+        "Plan to undo a rollback: bring back the state before it; changes nothing",
+        ROLLBACK,
+        CONFLICTS,
+        FILL,
+    ),
     _command("abandon", "steps:abandon", "Give an unfinished rollback up and free its components", ROLLBACK),
     _command("list", "views:list_all", "List snapshots and rollbacks"),
     _command(

@@ -166,6 +166,41 @@ class Component(Protocol):
 
 
 @runtime_checkable
+class Undoable(Protocol):
+    """A component whose rollbacks can be undone: afterwards the state before the rollback is known, and what the rollback has changed."""
+
+    def before_rollback(
+        self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """What `undone` needs of the state right before the first step, beyond `snapshot` and the notes of the steps. Reads only.
+
+        Costs about as much as a checkpoint: somebody is waiting for the rollback.
+        """
+        ...
+
+    def undone(
+        self,
+        snapshot: ComponentState,
+        before: ComponentState,
+        plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> tuple[ComponentState, ComponentState]:
+        """The state before a rollback, as a snapshot, and what the rollback has changed, as a checkpoint of it. Reads only.
+
+        Both are exact: what applications wrote while the rollback was executed is part of neither. The rollback may have stopped
+        half-way.
+
+        :param snapshot: where the rollback led to
+        :param before: what `before_rollback` gave
+        :param plan: the rollback's
+        :param notes: what the attempts at a step have noted, by the step's id
+        """
+        ...
+
+
+@runtime_checkable
 class Exportable(Protocol):
     """A component whose plan can leave the store as files that restore without this package."""
 

@@ -79,13 +79,14 @@ class ComponentState(Model):
 
 
 class Snapshot(Model):
-    """The sealed record of all components' state before a migration."""
+    """The sealed record of all components' state before a migration, or before a rollback: then `undoes` names that rollback."""
 
     id: str
     migration: str
     created: datetime
     actor: str
     components: tuple[ComponentState, ...]
+    undoes: str | None = None
 
 
 class Attribution(StrEnum):
@@ -95,6 +96,8 @@ class Attribution(StrEnum):
     """Taken inside the migration's own transaction: exact, whatever applications wrote meanwhile."""
     QUIET = "quiet"
     """The caller vouches that nobody but the migration wrote between snapshot and checkpoint."""
+    JOURNAL = "journal"
+    """Made from the journal of a rollback that is to be undone, which holds each value it replaced: exact."""
     UNKNOWN = "unknown"
     """No checkpoint, or one that cannot tell: every change since the snapshot may be the migration's or an application's."""
 
@@ -296,15 +299,18 @@ class StepOutcome(Model):
     ledger: Ledger = Ledger()
 
 
-EventKind = Literal["begin", "refused", "intent", "note", "done", "failed", "executed", "verified", "abandoned"]
+EventKind = Literal[
+    "begin", "refused", "before", "intent", "note", "done", "failed", "executed", "verified", "abandoned", "undone"
+]
 
 
 class Event(Model):
     """One entry of a rollback's journal.
 
-    ``begin`` opens an attempt, ``refused`` closes one that ended before the first step of all, ``intent`` precedes a step, ``note`` is the
-    step's own progress (the component reads it back after a crash), ``done`` and ``failed`` close the step, ``executed`` closes the
-    execution, ``verified`` a verification, ``abandoned`` the rollback.
+    ``begin`` opens an attempt, ``refused`` closes one that ended before the first step of all, ``before`` holds the state before that
+    step, ``intent`` precedes a step, ``note`` is the step's own progress (the component reads it back after a crash), ``done`` and
+    ``failed`` close the step, ``executed`` closes the execution, ``verified`` a verification, ``abandoned`` the rollback; ``undone``
+    says that another rollback has undone this one.
     """
 
     number: int
@@ -377,7 +383,11 @@ class Execution(Model):
 
 
 class Record(Model):
-    """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract."""
+    """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract.
+
+    :param undoes: id of the rollback that this one undoes
+    :param undone_by: id of the rollback that has undone this one
+    """
 
     rollback_id: str
     timestamp: datetime
@@ -391,4 +401,6 @@ class Record(Model):
     notes: tuple[str, ...]
     ledger: Ledger
     abandoned: bool = False
+    undoes: str | None = None
+    undone_by: str | None = None
     execution: Execution

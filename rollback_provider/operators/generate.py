@@ -13,10 +13,11 @@ from rollback_provider.core.model import Policy, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.undo import undo
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor
 from rollback_provider.operators.base import RollbackOperator
-from rollback_provider.operators.lookup import find_snapshot
+from rollback_provider.operators.lookup import find_snapshot, find_undoing
 
 
 class RollbackGenerateOperator(RollbackOperator):
@@ -27,6 +28,7 @@ class RollbackGenerateOperator(RollbackOperator):
 
     :param snapshot_id: where to go back to
     :param migration: in its place: the newest snapshot of this migration
+    :param undo: in their place: the id of a rollback, to plan the way back to the state before it
     :param conflicts: a value that both the migration and, later, an application changed: ``keep`` the application's, ``restore`` the
         snapshot's, or ``fail``
     :param ambiguous: a change that nothing attributes: ``restore`` the snapshot's state, ``keep`` the change, or ``fail``
@@ -39,6 +41,7 @@ class RollbackGenerateOperator(RollbackOperator):
         *RollbackOperator.template_fields,
         "snapshot_id",
         "migration",
+        "undo",
         "conflicts",
         "ambiguous",
         "fill",
@@ -50,6 +53,7 @@ class RollbackGenerateOperator(RollbackOperator):
         *,
         snapshot_id: str | None = None,
         migration: str | None = None,
+        undo: str | None = None,
         conflicts: str = "keep",
         ambiguous: str = "restore",
         fill: Mapping[str, str] | None = None,
@@ -59,6 +63,7 @@ class RollbackGenerateOperator(RollbackOperator):
         super().__init__(**kwargs)
         self.snapshot_id = snapshot_id
         self.migration = migration
+        self.undo = undo
         self.conflicts = conflicts
         self.ambiguous = ambiguous
         self.fill = fill
@@ -69,14 +74,14 @@ class RollbackGenerateOperator(RollbackOperator):
         from rollback_provider.operators.text import plan_text
 
         store = self.open_store()
-        snapshot = find_snapshot(Repository(store), self.snapshot_id, self.migration)
-        rollback_id = unfinished_rollback(store, snapshot)
+        snapshot = self._snapshot(Repository(store))
+        rollback_id = unfinished_rollback(store, snapshot) if snapshot else None
         if rollback_id:
             self.log.warning(
                 "Rollback %s has begun and is not finished: it goes on as it was planned, with its own policy",
                 rollback_id,
             )
-        else:
+        elif snapshot and not self.undo:
             rollback_id = generate(
                 store,
                 snapshot.id,
@@ -87,9 +92,27 @@ class RollbackGenerateOperator(RollbackOperator):
                 checkpoint_id=self.checkpoint_id or None,
                 watch=self.watch,
             ).rollback_id
+        else:
+            rollback_id = undo(
+                store,
+                str(self.undo),
+                airflow_connections,
+                self.progress,
+                actor=task_actor(context),
+                policy=self.policy,
+                watch=self.watch,
+            ).rollback_id
         for line in plan_text(load_record(store, rollback_id)):
             self.log.info("%s", line)
         return rollback_id
+
+    def _snapshot(self, repository: Repository) -> Snapshot | None:
+        """Where to go back to; None where that is only known once it is planned. Raises ConfigurationError, NotFoundError."""
+        if not self.undo:
+            return find_snapshot(repository, self.snapshot_id, self.migration)
+        if self.snapshot_id or self.migration:
+            raise ConfigurationError("Give a snapshot, a migration, or a rollback to undo; there are several")
+        return find_undoing(repository, self.undo)
 
     @property
     def policy(self) -> Policy:

@@ -59,6 +59,7 @@ LOSING = (Action.DISCARDED, Action.AMBIGUOUS, Action.CONFLICT_RESTORED)
 ATTRIBUTIONS: dict[Attribution, str] = {
     Attribution.TRANSACTION: "The checkpoint was taken in the migration's transaction: its writes are known exactly.",
     Attribution.QUIET: "The caller vouched that only the migration wrote between snapshot and checkpoint.",
+    Attribution.JOURNAL: "The journal of the rollback that is undone holds each value it replaced: its writes are known exactly.",
     Attribution.UNKNOWN: "There is no checkpoint: each change may be the migration's or an application's.",
 }
 

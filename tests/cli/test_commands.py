@@ -72,6 +72,26 @@ def test_generate_takes_checkpoint_policy_and_fills(ctl: Ctl) -> None:
     assert record["policy"] == {"conflicts": "restore", "ambiguous": "keep", "fill": {"a.b": "'x=y'", "a.c": "1"}}
 
 
+def test_a_rollback_is_undone(ctl: Ctl) -> None:
+    rollback_id = ctl.generated()
+    assert ctl("undo", rollback_id).code == 2
+    assert f"rollbackctl undo {rollback_id}" in ctl("execute", rollback_id).out
+    write_row(ctl.system, "orders", "3", {"total": "30"})
+    made = ctl("undo", rollback_id, "--json")
+    assert made.code == 0, made.err
+    assert ctl.is_back() is False
+    undoing = made.json["rollback_id"]
+    assert "Restore orders" in ctl("undo", rollback_id).out
+    assert ctl("execute", undoing, "--json").json["undoes"] == rollback_id
+    assert ctl("verify", undoing).code == 0
+    assert read_system(ctl.system)["orders"] == {
+        "1": {"total": "10", "migrated": "yes"},
+        "2": {"total": "20", "migrated": "yes"},
+        "3": {"total": "30", "migrated": None},
+    }
+    assert ctl("show", rollback_id, "--json").json["undoneBy"] == undoing
+
+
 def test_list_tells_of_snapshots_and_rollbacks(ctl: Ctl) -> None:
     assert "no snapshot" in ctl("list").out
     rollback_id = ctl.generated()

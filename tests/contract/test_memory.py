@@ -77,8 +77,11 @@ class MemoryHarness:
         write_system(self.name, read_system(self.name) | {"invoices": {}})
 
     def state(self) -> object:
-        """All rows."""
-        return read_system(self.name)
+        """All values of all rows. A row that has no value in a column and one that has no such column are alike."""
+        return {
+            scope: {key: {c: value for c, value in row.items() if value is not None} for key, row in rows.items()}
+            for scope, rows in read_system(self.name).items()
+        }
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from threading import Event
 from typing import Any, ClassVar
@@ -53,16 +53,9 @@ class MemoryComponent:
 
     def capture(self, blobs: BlobWriter, progress: Progress) -> ComponentState:
         """Copies the whole state into one blob."""
-        state = self._read()
-        rows = sum(len(rows) for rows in state.values())
-        progress.update(self.spec.name, done=rows, total=rows)
-        return ComponentState(
-            spec=self.spec,
-            identity=self.identity(),
-            captured=utcnow(),
-            payload={"state": _save(blobs, state)},
-            summary={"scopes": len(state), "rows": rows},
-        )
+        taken = self._state(self._read(), blobs)
+        progress.update(self.spec.name, done=taken.summary["rows"], total=taken.summary["rows"])
+        return taken
 
     def checkpoint(self, snapshot: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """Copies the whole state again."""
@@ -146,6 +139,7 @@ class MemoryComponent:
                             notes.add({"listed": found.to_json()})
                             ledger.add(found)
                     if result != rows.now:
+                        notes.add({"writes": key, "was": rows.now, "is": result})
                         put_row(system.state.setdefault(scope, {}), key, result)
                 notes.add({"settled": key, "written": result != rows.now})
                 settled.add(key)
@@ -189,6 +183,36 @@ class MemoryComponent:
             progress.update(f"verify {scope}", done=len(keys), total=len(keys))
         return [*checks, *self._restored(ledger, now)]
 
+    def before_rollback(
+        self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Copies the whole state."""
+        return self._state(self._read(), blobs)
+
+    def undone(
+        self,
+        snapshot: ComponentState,
+        before: ComponentState,
+        plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> tuple[ComponentState, ComponentState]:
+        """Lays each row that a step has written over the state before: as it was then, and as the step left it."""
+        then: State = _load(blobs, before.payload["state"])
+        left, now = deepcopy(then), self._read()
+        for step in plan.steps:
+            scope = step.payload["scope"]
+            for key, (was, became) in _written(notes(step.id)).items():
+                for state, row in ((then, was), (left, became)):
+                    if scope in state or row is not None:
+                        put_row(state.setdefault(scope, {}), key, row)
+            if scope in now:
+                left.setdefault(scope, {})
+            else:
+                left.pop(scope, None)
+        return self._state(then, blobs), self._state(left, blobs)
+
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterator[tuple[str, bytes]]:
         """Each step as its script and the rows it writes."""
         for step in plan.steps:
@@ -202,6 +226,15 @@ class MemoryComponent:
     def close(self) -> None:
         """Forgets a cancellation."""
         self._cancelled.clear()
+
+    def _state(self, state: State, blobs: BlobWriter) -> ComponentState:
+        return ComponentState(
+            spec=self.spec,
+            identity=self.identity(),
+            captured=utcnow(),
+            payload={"state": _save(blobs, state)},
+            summary={"scopes": len(state), "rows": sum(len(rows) for rows in state.values())},
+        )
 
     def _system(self) -> System:
         system = find_system(self._name)
@@ -299,6 +332,17 @@ class MemoryComponent:
 def _stays(scope: str, then: State, left: State, now: State) -> bool:
     """Whether a scope exists once the rollback is done."""
     return scope in now if (scope in then) == (scope in left) else scope in then
+
+
+def _written(notes: Sequence[Json]) -> dict[str, tuple[Row | None, Row | None]]:
+    """Rows that a step has written, as they were before it and after it. A note precedes its write, which may not have come about."""
+    written: dict[str, tuple[Row | None, Row | None]] = {}
+    for note in notes:
+        if "writes" in note:
+            key, was = note["writes"], note["was"]
+            first, became = written.get(key, (was, was))
+            written[key] = (first if was == became else was, note["is"])
+    return written
 
 
 def _keys(scope: str, *states: State) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -41,6 +41,8 @@ from rollback_provider.components.postgres.session import (
     reading,
 )
 from rollback_provider.components.postgres.steps import assemble
+from rollback_provider.components.postgres.undo.before import keep, touched
+from rollback_provider.components.postgres.undo.states import states
 from rollback_provider.components.postgres.verify import Verifier
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import ConfigurationError, UnsupportedError
@@ -116,7 +118,7 @@ class PostgresComponent:
         """What changed in the current transaction's view since the snapshot, or since `catch_up`, a state of the same shape."""
         then = catalog_of(snapshot, blobs)
         now = catalogs.capture(session, self._schemas, since=then)
-        catch_up_deltas = catch_up.payload["deltas"] if catch_up else None
+        catch_up_deltas = catch_up.payload["deltas"] if catch_up else snapshot.payload.get("catchUp")
         base = Base(snapshot.payload["rows"], catch_up_deltas, blobs)
         xmin = (catch_up or snapshot).payload["xmin"]
         reader = DeltaReader(session, copier, base, xmin, trackable=then.same_database(now))
@@ -168,9 +170,12 @@ class PostgresComponent:
                 reversal=reversal,
                 retyped=types,
                 unconvertible=unconvertible,
-                since=Horizon(changes.payload["xmin"], changes.payload["own"]),
+                since=Horizon.of(changes.payload),
                 attributed=checkpoint is not None,
                 policy=policy,
+                loaded=Base(loaded["rows"], loaded["catchUp"], blobs)
+                if (loaded := changes.payload.get("loaded"))
+                else None,
             )
             planner = DataPlanner(Desk(self.spec.name, session, copier, situation, blobs, ledger, progress))
             source = {"rows": snapshot.payload["rows"], "catch_up": changes.payload["catchUp"]}
@@ -219,6 +224,34 @@ class PostgresComponent:
             base = Base(snapshot.payload["rows"], plan.payload["catchUp"], blobs)
             verifier = Verifier(self.spec.name, session, copier, base, plan, snapshot.payload["xmin"], blobs)
             return verifier.run(then, now, snapshot.payload["sequences"], ledger, progress)
+
+    def before_rollback(
+        self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Catalog, and what has changed since the snapshot in the tables that the plan touches."""
+        with self._reading() as (session, copier):
+            then = catalog_of(snapshot, blobs)
+            now = catalogs.capture(session, self._schemas, since=then)
+            base = Base(snapshot.payload["rows"], snapshot.payload.get("catchUp"), blobs)
+            reader = DeltaReader(session, copier, base, snapshot.payload["xmin"], trackable=then.same_database(now))
+            kept = keep(session, copier, reader, touched(reverse(then, now), plan), blobs, progress)
+            outside = sorted(tables_in(session, None).keys() - {table.oid for table in now.tables()})
+            payload = self._payload(session, now, blobs) | kept | {"outside": outside}
+            return self._state(session, payload, {})
+
+    def undone(
+        self,
+        snapshot: ComponentState,
+        before: ComponentState,
+        plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> tuple[ComponentState, ComponentState]:
+        """The rows that were kept, with what the transactions of the rollback have replaced laid over them."""
+        pairs = [(state, catalog_of(state, blobs)) for state in (snapshot, before)]
+        with self._reading() as (session, _):
+            return states(session, pairs[0], pairs[1], plan, notes, blobs, progress)
 
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterable[tuple[str, bytes]]:
         """``rollback.sql`` and its data files, for psql."""

@@ -20,6 +20,7 @@ from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.core.component import Blobs, Progress
+from rollback_provider.core.model import Json
 
 HORIZON = 1_000_000_000
 """Transactions after which xmin is not trusted any more; ids wrap at 2**31."""
@@ -42,20 +43,27 @@ class Horizon:
     """A moment, by transaction ids.
 
     :param xmin: every older transaction had ended by then
-    :param own: the migration's own transaction where the moment lies inside it: its rows are older than the moment
-        all the same
+    :param own: the migration's own transactions where the moment lies before or inside them: their rows are older than
+        the moment all the same
     """
 
     xmin: int
-    own: int | None = None
+    own: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, payload: Json) -> Horizon:
+        """The moment of a checkpoint."""
+        own = payload["own"]
+        return cls(payload["xmin"], () if own is None else tuple(own) if isinstance(own, list) else (own,))
 
 
 def since(horizon: Horizon) -> sql.Composed:
     """Condition on rows: written after the horizon, or possibly so."""
     newer = sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(horizon.xmin % 2**32)))
-    if horizon.own is None:
+    if not horizon.own:
         return newer
-    return sql.SQL("({} and xmin <> {}::xid)").format(newer, sql.Literal(str(horizon.own % 2**32)))
+    own = [str(xid % 2**32) for xid in horizon.own]
+    return sql.SQL("({} and xmin <> all ({}::text[]::xid[]))").format(newer, sql.Literal(own))
 
 
 def current_xmin(session: Session) -> int:
@@ -74,7 +82,7 @@ def order_of(change: TableChange) -> tuple[Column, ...] | None:
     by_number = {column.number: column for column in change.now.columns}
     key = [by_number.get(change.columns.get(column.number) or 0) for column in change.then.key_columns]
     pairs = list(zip(change.then.key_columns, key, strict=True))
-    if not pairs or not all(now and _written_alike(then.type, now.type) for then, now in pairs):
+    if not pairs or not all(now and written_alike(then.type, now.type) for then, now in pairs):
         return None
     found = [column for column in key if column]
     return (*found, *(c for c in change.now.columns if c not in found and not c.generated))
@@ -86,7 +94,7 @@ _SEVERAL_WAYS = frozenset({"numeric", "real", "double precision", "interval", "c
 """Types of which two values can be equal and not look the same."""
 
 
-def _written_alike(then: str, now: str) -> bool:
+def written_alike(then: str, now: str) -> bool:
     """Whether equal values of two types of a key column have the same text, and only they."""
     base = [re.sub(r"\(.*?\)", "", name).strip() for name in (then, now)]
     for family in (_INTEGERS, _STRINGS):

@@ -16,7 +16,7 @@ from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import IO, Any, Self
 from zlib import crc32
 
-from rollback_provider.components.postgres.blocks import Block
+from rollback_provider.components.postgres.blocks import BLOCK_BYTES, Block
 from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum, key_of, keys_of
 from rollback_provider.components.postgres.tables import Table
 from rollback_provider.core.component import BlobReader, BlobWriter
@@ -121,6 +121,28 @@ def read_lines(blocks: Sequence[Block], blobs: BlobReader) -> Iterator[list[byte
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def blocks_of(lines: Iterable[bytes], blobs: BlobWriter) -> tuple[Block, ...]:
+    """Stores lines as blocks."""
+    found = []
+    for piece in _pieces(lines):
+        ref = blobs.put_blob(b"".join(line + b"\n" for line in piece))
+        found.append(Block(ref.digest, ref.size, len(piece), f"{checksum(piece):032x}"))
+    return tuple(found)
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= BLOCK_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
 class Spool:
     """Lines put aside, in memory while they are few and on disk beyond that. A context manager."""
 
@@ -163,7 +185,7 @@ class Base:
 
     def lines(self, oid: int) -> Iterator[list[bytes]]:
         """Rows of a table as lines of ``table.stored_columns``, block by block."""
-        overlay = self._overlay(oid)
+        overlay = self.overlay(oid)
         width = len(self.tables[oid].table.key)
         for lines in read_lines(self._blocks(oid), self._blobs):
             yield [line for line in lines if key_of(line, width) not in overlay] if overlay else lines
@@ -181,7 +203,7 @@ class Base:
         blocks = self._blocks(oid)
         rows = sum(block.rows for block in blocks)
         hashed = sum(int(block.checksum, 16) for block in blocks)
-        overlay = self._overlay(oid)
+        overlay = self.overlay(oid)
         if overlay:
             width = len(self.tables[oid].table.key)
             for lines in read_lines(blocks, self._blobs):
@@ -197,7 +219,7 @@ class Base:
         delta = self._catch_up.get(oid)
         return delta.changed if delta and delta.rewritten else self.tables[oid].blocks
 
-    def _overlay(self, oid: int) -> dict[bytes, bytes | None]:
+    def overlay(self, oid: int) -> dict[bytes, bytes | None]:
         """Rows that were caught up, by key: None where the row is gone. Empty where the delta replaces the table's rows altogether."""
         if oid not in self._overlays:
             overlay: dict[bytes, bytes | None] = {}

@@ -31,6 +31,7 @@ class Situation:
     :param attributed: false where there is no checkpoint, so that every change since the snapshot is ambiguous
     :param retyped: columns that the migration gave another type, by oid and attnum in the snapshot
     :param unconvertible: those of them whose values now cannot be cast back; they are emptied and filled again
+    :param loaded: where a rollback is undone: the rows that it went back to
     """
 
     base: Base
@@ -41,6 +42,7 @@ class Situation:
     since: Horizon
     attributed: bool
     policy: Policy
+    loaded: Base | None = None
 
 
 @dataclass

@@ -22,7 +22,7 @@ from rollback_provider.components.postgres.planning.keyless import reload
 from rollback_provider.components.postgres.planning.merging import TableMerge
 from rollback_provider.components.postgres.planning.order import deferring, parents_first
 from rollback_provider.components.postgres.reversal import Statement, TableChange
-from rollback_provider.components.postgres.salvage import Salvage, left_by_migration
+from rollback_provider.components.postgres.salvage import Salvage, left_by_migration, unless_loaded
 from rollback_provider.components.postgres.tables import Column
 from rollback_provider.core.errors import ConfigurationError, ConflictError, UnsupportedError
 from rollback_provider.core.model import Action, Json
@@ -82,7 +82,13 @@ class DataPlanner:
             )
 
     def loads(self) -> list[Json]:
-        """Tables to be filled again, with the DDL around it."""
+        """Tables to be filled again, with the DDL around it. Raises UnsupportedError where their rows are not known."""
+        self._desk.refusals += [
+            f"table {each.table.scope} was dropped, and its rows are not in the snapshot"
+            for each in self._situation.reversal.recreations
+            if each.table.oid not in self._situation.base.tables
+        ]
+        self._refuse()
         return [
             {
                 "do": "recreate",
@@ -110,6 +116,12 @@ class DataPlanner:
     def _table(self, change: TableChange) -> Iterator[Json]:
         delta = self._situation.deltas.get(change.then.oid)
         columns = Columns.of(change, delta, self._situation)
+        if change.then.oid not in self._situation.base.tables:
+            if columns.missing or columns.emptied or columns.added_again:
+                self._desk.refusals.append(
+                    f"columns of {change.then.scope} were changed, and its rows are not in the snapshot"
+                )
+            return
         for column in columns.emptied:
             refuse_lost_values(self._desk, change, column)
         refill = [*columns.missing, *columns.emptied]
@@ -132,6 +144,7 @@ class DataPlanner:
                 "table": change.then.to_json(),
                 "columns": [*(column.number for column in refill), *again],
                 "defaults": {str(number): default for number, default in again.items()},
+                "replaces": [*(column.number for column in columns.emptied), *again],
                 "rows": self._situation.base.count(change.then.oid)[0],
             }
         if fill:
@@ -196,7 +209,10 @@ class DataPlanner:
         """
         attributed = self._situation.attributed
         left = left_by_migration(salvage, delta, self._desk.blobs) if delta and attributed else {}
-        for entry in salvage.entries(self._desk.session, self._desk.component):
+        entries = salvage.entries(self._desk.session, self._desk.component)
+        if self._situation.loaded and not salvage.whole:
+            entries = unless_loaded(entries, salvage, self._situation.loaded)
+        for entry in entries:
             if attributed and left.get(tuple(entry.key.values())) == tuple((entry.now or {}).values()):
                 continue
             self._desk.ledger.add(entry if attributed else entry.model_copy(update={"action": Action.AMBIGUOUS}))
