@@ -201,6 +201,31 @@ class Undoable(Protocol):
 
 
 @runtime_checkable
+class Composable(Protocol):
+    """A component of which several migrations can be taken back at once."""
+
+    def shares(self, other: ComponentSpec) -> bool:
+        """Whether a migration of `other`, a component of the same system, can change what this one holds."""
+        ...
+
+    def compose(
+        self,
+        earlier: tuple[ComponentState, ComponentState],
+        later: tuple[ComponentState, ComponentState],
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+    ) -> tuple[ComponentState, ComponentState]:
+        """Snapshot and checkpoint of two migrations together, from those of each. Reads the store alone.
+
+        The snapshot is the later one with the earlier migration undone in it, so that what applications wrote between the two stays; what
+        of that meets a change of the earlier migration is decided by the policy and listed. Raises UnsupportedError, by name, where
+        the two cannot be told apart, and ConflictError.
+        """
+        ...
+
+
+@runtime_checkable
 class Exportable(Protocol):
     """A component whose plan can leave the store as files that restore without this package."""
 

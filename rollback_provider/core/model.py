@@ -233,6 +233,7 @@ class ComponentPlan(Model):
 class Plan(Model):
     """Ordered steps from the state now back to the snapshot, sealed under its digest.
 
+    :param through: ids of later snapshots, whose migrations are taken back with the first
     :param order: components in the order in which they are rolled back; those of one inner tuple depend on none of each other
     :param duration: how long it took to make
     """
@@ -249,6 +250,7 @@ class Plan(Model):
     order: tuple[tuple[str, ...], ...]
     ledger: Ledger
     duration: timedelta = timedelta()
+    through: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -385,6 +387,7 @@ class Execution(Model):
 class Record(Model):
     """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract.
 
+    :param through: ids of later snapshots, whose migrations are taken back with the first
     :param undoes: id of the rollback that this one undoes
     :param undone_by: id of the rollback that has undone this one
     """
@@ -401,6 +404,7 @@ class Record(Model):
     notes: tuple[str, ...]
     ledger: Ledger
     abandoned: bool = False
+    through: tuple[str, ...] = ()
     undoes: str | None = None
     undone_by: str | None = None
     execution: Execution

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from rollback_provider.core.capturer import RecordingBlobs
+from rollback_provider.core.chain import Chain, later_migrations, weakest
 from rollback_provider.core.component import Component, ConnectionResolver, Progress
 from rollback_provider.core.errors import ComponentError, LockedError
 from rollback_provider.core.ledger import LedgerWriter
@@ -41,6 +42,8 @@ def generate(
     :param checkpoint_id: which checkpoint tells the migration's changes from later ones; the newest where not given. Where there is
         none, every change since the snapshot is ambiguous and listed as such.
 
+    Migrations of the same systems that were begun later and are in effect are taken back with it; see :mod:`~rollback_provider.core.chain`.
+
     Raises NotFoundError, UnsupportedError, ConflictError, MigrationRunningError, LockedError.
     """
     started = time.monotonic()
@@ -52,8 +55,10 @@ def generate(
     after = {state.spec.name: state for state in checkpoint.components} if checkpoint and told else {}
     policy = policy or Policy()
     ledger = LedgerWriter(store)
+    later = later_migrations(repository, snapshot)
+    chain = Chain(store, later, connections, policy, ledger)
     plans = tuple(
-        _plan(store, state, after.get(state.spec.name), connections, policy, ledger, progress, watch)
+        _plan(store, state, after.get(state.spec.name), chain, connections, policy, ledger, progress, watch)
         for state in snapshot.components
     )
     _refuse_repeated_steps(plans)
@@ -64,12 +69,13 @@ def generate(
         migration=snapshot.migration,
         created=utcnow(),
         actor=actor,
-        attribution=attribution,
+        attribution=weakest(attribution, *(each.checkpoint.attribution for each in chain.composed if each.checkpoint)),
         policy=policy,
         components=plans,
         order=rollback_order(state.spec for state in snapshot.components),
         ledger=ledger.seal(),
         duration=timedelta(seconds=round(time.monotonic() - started, 3)),
+        through=tuple(each.snapshot.id for each in (chain.composed if told else later)),
     )
     rollback_id = make_id(f"rollback-{snapshot.migration}", draft.created, draft.to_json())
     plan = draft.model_copy(update={"rollback_id": rollback_id})
@@ -96,6 +102,7 @@ def _plan(
     store: Store,
     before: ComponentState,
     after: ComponentState | None,
+    chain: Chain,
     connections: ConnectionResolver,
     policy: Policy,
     ledger: LedgerWriter,
@@ -114,7 +121,9 @@ def _plan(
     blobs = RecordingBlobs(store)
     try:
         require_same_system(component, before)
-        plan = component.plan(before, after, policy, blobs, ledger, progress)
+        composed, after, notes = chain.compose(before, after)
+        plan = component.plan(composed, after, policy, blobs, ledger, progress)
     finally:
         component.close()
-    return plan.model_copy(update={"blobs": tuple(blobs.written)})
+    needed = blobs.written if composed is before else [*blobs.written, *composed.blobs]
+    return plan.model_copy(update={"blobs": tuple(dict.fromkeys(needed)), "notes": (*plan.notes, *notes)})

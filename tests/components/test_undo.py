@@ -30,16 +30,6 @@ def scenario(
 class Undoing(Scenario):
     """A scenario that goes back once more."""
 
-    def begin(self, setup: str) -> Undoing:
-        """Sets the database up and takes the snapshot."""
-        super().begin(setup)
-        return self
-
-    def migrate(self, script: str) -> Undoing:
-        """Migrates while applications are quiet, and takes the checkpoint."""
-        super().migrate(script)
-        return self
-
     def rolled_back(self) -> Undoing:
         """Back to the snapshot."""
         self.back()

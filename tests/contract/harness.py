@@ -30,6 +30,10 @@ class Harness(Protocol):
         """Changes the system as a migration does, in more than one place."""
         ...
 
+    def migrate_again(self) -> None:
+        """Changes the migrated system as a second migration does, some of it in the same places."""
+        ...
+
     def application_write(self) -> None:
         """Adds and changes things as an application does, before a migration or after it, without touching what it touches."""
         ...

@@ -234,6 +234,43 @@ class ContractSuite:
             scenario.assert_back(plan, written)
         assert moment > len(plan.steps) * 4, "each step has at least an intent and an outcome, before and after"
 
+    def test_two_migrations_are_taken_back_at_once(self, scenario: Scenario, written: object) -> None:
+        """To the older snapshot; what applications wrote between the two and since stays."""
+        first, _ = scenario.migrated()
+        second = scenario.snapshot()
+        scenario.harness.migrate_again()
+        scenario.checkpoint(second)
+        plan = scenario.generate(first)
+        assert plan.through == (second.id,)
+        assert not plan.ledger.total(Action.AMBIGUOUS, Action.CONFLICT_KEPT, Action.CONFLICT_RESTORED)
+        scenario.execute(plan)
+        assert scenario.harness.state() == written
+        assert scenario.verify(plan).execution.status == "verified"
+        assert load_record(scenario.store, plan.rollback_id).through == (second.id,)
+        assert not scenario.generate(first).steps
+
+    def test_a_later_migration_that_was_taken_back_is_no_part_of_it(self, scenario: Scenario, written: object) -> None:
+        """One after the other comes to the same."""
+        first, _ = scenario.migrated()
+        second = scenario.snapshot()
+        scenario.harness.migrate_again()
+        scenario.checkpoint(second)
+        scenario.execute(scenario.generate(second))
+        plan = scenario.generate(first)
+        assert plan.through == ()
+        scenario.execute(plan)
+        assert scenario.harness.state() == written
+
+    def test_what_a_later_migration_did_is_not_known_without_a_checkpoint(self, scenario: Scenario) -> None:
+        """The plan says so, or is refused."""
+        first, _ = scenario.migrated()
+        scenario.snapshot()
+        plan = scenario.generate(first)
+        assert plan.through == ()
+        assert [note for part in plan.components for note in part.notes if "no checkpoint tells" in note]
+        with pytest.raises(ConflictError, match="no checkpoint tells"):
+            scenario.generate(first, Policy(ambiguous="fail"))
+
     def test_a_rollback_is_undone(self, scenario: Scenario, migrated: object, written: object) -> None:
         """Back to the migrated state, with what applications wrote before; and that is undone, too."""
         _, plan = scenario.migrated()

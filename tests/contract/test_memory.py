@@ -63,6 +63,17 @@ class MemoryHarness:
             row["currency"] = "EUR"
         write_system(self.name, state)
 
+    def migrate_again(self) -> None:
+        """Changes again what the first has changed, and more."""
+        state = read_system(self.name)
+        orders = state["orders"]
+        orders["1"]["total"] = "2000"
+        orders["2"]["total"] = "21"
+        orders.pop("100")
+        orders["3"] = {"total": "3", "status": "again", "currency": "EUR"}
+        state["regions"] = {"north": {"name": "North"}}
+        write_system(self.name, state)
+
     def application_write(self) -> None:
         """Orders and customers as they come."""
         order = read_system(self.name)["orders"]["2"]

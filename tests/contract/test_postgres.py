@@ -47,6 +47,17 @@ create table vouchers (code text primary key, value int);
 insert into vouchers values ('SPRING', 5);
 alter table customers alter column city set default 'nowhere';
 """
+AGAIN = """
+alter table customers add column tier text default 'silver';
+update customers set tier = 'gold', city = 'Oslo' where id = 3;
+delete from customers where id = 2 and not exists (select from orders where customer_id = 2);
+insert into customers (id, name) overriding system value values (50, 'Again');
+create table regions (id int primary key);
+alter table vouchers add column note text;
+update vouchers set value = 6;
+drop view spending;
+create view spending as select customer_id, 1 one from orders group by 1;
+"""
 APPLICATION = """
 update orders set {status} = 'shipped' where id in (2, 3);
 insert into orders (id, customer_id, total, {status}, changed) values (200, 2, '42.00', 'new', '2026-01-02');
@@ -75,6 +86,10 @@ class PostgresHarness:
     def migrate(self) -> None:
         """Schema and rows."""
         self.database.run(MIGRATION)
+
+    def migrate_again(self) -> None:
+        """Schema and rows, some of them the same."""
+        self.database.run(AGAIN)
 
     def application_write(self) -> None:
         """Orders and customers as they come, under either schema."""

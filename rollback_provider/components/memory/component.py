@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from threading import Event
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from rollback_provider.components.memory.merge import Finding, Rules, Versions
 from rollback_provider.components.memory.systems import Row, State, System, find_system, put_row
@@ -101,7 +101,7 @@ class MemoryComponent:
             component=self.spec.name,
             fingerprint=self._scopes(),
             steps=tuple(steps),
-            payload={"left": _save(blobs, left)},
+            payload={"then": snapshot.payload["state"], "left": _save(blobs, left)},
         )
 
     def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
@@ -164,7 +164,7 @@ class MemoryComponent:
         progress: Progress,
     ) -> list[Check]:
         """Compares every row with the snapshot; what differs must be an application's."""
-        then: State = _load(blobs, snapshot.payload["state"])
+        then: State = _load(blobs, plan.payload["then"])
         left: State = _load(blobs, plan.payload["left"])
         now = self._read()
         stale = sorted(scope for scope in {**then, **left, **now} if (scope in now) != _stays(scope, then, left, now))
@@ -212,6 +212,35 @@ class MemoryComponent:
             else:
                 left.pop(scope, None)
         return self._state(then, blobs), self._state(left, blobs)
+
+    def shares(self, other: ComponentSpec) -> bool:
+        """A system is one whole."""
+        return True
+
+    def compose(
+        self,
+        earlier: tuple[ComponentState, ComponentState],
+        later: tuple[ComponentState, ComponentState],
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+    ) -> tuple[ComponentState, ComponentState]:
+        """Settles each row of the later snapshot as if the earlier migration were taken back in it."""
+        then, left, between = (cast(State, _load(blobs, state.payload["state"])) for state in (*earlier, later[0]))
+        back: State = {}
+        for scope in sorted({**then, **left, **between}):
+            rules = Rules.between(scope, then, left, policy.fill)
+            if _stays(scope, then, left, between):
+                back[scope] = {}
+            for key in _keys(scope, then, left, between):
+                rows = _versions(scope, key, then, left, between)
+                target, findings = rules.settle(rows, policy.conflicts)
+                for finding in findings:
+                    self._refuse(finding.action, policy, scope, key)
+                    ledger.add(self._entry(scope, key, finding, rows))
+                if target is not None:
+                    back[scope][key] = target
+        return self._state(back, blobs), later[1]
 
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterator[tuple[str, bytes]]:
         """Each step as its script and the rows it writes."""

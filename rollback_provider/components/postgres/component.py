@@ -17,6 +17,7 @@ from rollback_provider.components.postgres.access import (
 )
 from rollback_provider.components.postgres.apply import Applier
 from rollback_provider.components.postgres.catalog.sql_text import ident
+from rollback_provider.components.postgres.composing import Composer, Migration
 from rollback_provider.components.postgres.copier import Copier
 from rollback_provider.components.postgres.delta import DeltaReader, Horizon, current_xmin, whole_table
 from rollback_provider.components.postgres.images import (
@@ -173,7 +174,7 @@ class PostgresComponent:
                 since=Horizon.of(changes.payload),
                 attributed=checkpoint is not None,
                 policy=policy,
-                loaded=Base(loaded["rows"], loaded["catchUp"], blobs)
+                loaded=Base(loaded["rows"], loaded["catch_up"], blobs)
                 if (loaded := changes.payload.get("loaded"))
                 else None,
             )
@@ -191,7 +192,7 @@ class PostgresComponent:
                 fingerprint=now.fingerprint(),
                 steps=steps,
                 notes=(*reversal.notes, *_vouched(checkpoint)),
-                payload={"catchUp": changes.payload["catchUp"]},
+                payload=source,
             )
 
     def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
@@ -221,9 +222,33 @@ class PostgresComponent:
         with self._reading() as (session, copier):
             then = catalog_of(snapshot, blobs)
             now = catalogs.capture(session, self._schemas, since=then)
-            base = Base(snapshot.payload["rows"], plan.payload["catchUp"], blobs)
+            base = Base(plan.payload["rows"], plan.payload["catch_up"], blobs)
             verifier = Verifier(self.spec.name, session, copier, base, plan, snapshot.payload["xmin"], blobs)
             return verifier.run(then, now, snapshot.payload["sequences"], ledger, progress)
+
+    def shares(self, other: ComponentSpec) -> bool:
+        """Whether both look at some schema."""
+        theirs = other.options.get("schemas")
+        return self._schemas is None or theirs is None or bool(set(self._schemas) & set(theirs))
+
+    def compose(
+        self,
+        earlier: tuple[ComponentState, ComponentState],
+        later: tuple[ComponentState, ComponentState],
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+    ) -> tuple[ComponentState, ComponentState]:
+        """The rows of both, put together from the store."""
+        first, second = (
+            Migration(*states, (catalog_of(states[0], blobs), catalog_of(states[1], blobs)), blobs)
+            for states in (earlier, later)
+        )
+        rows, changes = Composer(self.spec.name, first, second, policy, blobs, ledger).payload()
+        return (
+            earlier[0].model_copy(update={"payload": earlier[0].payload | {"rows": rows}}),
+            later[1].model_copy(update={"payload": later[1].payload | changes}),
+        )
 
     def before_rollback(
         self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
@@ -325,7 +350,7 @@ def catalog_of(state: ComponentState, blobs: BlobReader) -> catalogs.Catalog:
 
 def _vouched(checkpoint: ComponentState | None) -> list[str]:
     """What a plan takes on somebody's word."""
-    if checkpoint is None or checkpoint.payload["own"] is not None:
+    if checkpoint is None or not checkpoint.payload.get("vouched", checkpoint.payload["own"] is None):
         return []
     rows = checkpoint.summary.get("rows changed", 0)
     said = f"all {rows:,} rows written between snapshot and checkpoint count as the migration's"

@@ -36,7 +36,7 @@ def states(
     changed = state | {
         "deltas": save_deltas([each.left for each in found if each.left], blobs),
         "own": sorted(done.own),
-        "loaded": {"rows": led_to.payload["rows"], "catchUp": plan.payload["catchUp"]},
+        "loaded": plan.payload,
     }
     counts = {"tables": len(found), "rows": sum(each.rows.rows for each in found)}
     return (
