@@ -32,6 +32,14 @@ def assignment(text: str) -> tuple[str, str]:
     return column.strip(), expression.strip()
 
 
+def row_choice(text: str) -> tuple[str, str]:
+    """``public.orders: id between 5 and 9`` as a table and a predicate."""
+    table, colon, predicate = text.partition(":")
+    if not (colon and table.strip() and predicate.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form schema.table: predicate")
+    return table.strip(), predicate.strip()
+
+
 @dataclass(frozen=True)
 class Argument:
     """One argument, as ``argparse`` takes it."""
@@ -105,6 +113,37 @@ COMMANDS = (
         SNAPSHOT,
         _argument("--checkpoint", metavar="ID", help="Which checkpoint to use; default: the newest"),
         CONFLICTS,
+        _argument(
+            "--only",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="Only this component, or this table, view, type or function (schema.name); may be repeated",
+        ),
+        _argument(
+            "--only-schema",
+            dest="part",
+            action="store_const",
+            const="schema",
+            default="all",
+            help="Leave what the migration did to rows as it is",
+        ),
+        _argument(
+            "--only-data",
+            dest="part",
+            action="store_const",
+            const="data",
+            default="all",
+            help="Leave what the migration did to the schema as it is",
+        ),
+        _argument(
+            "--rows",
+            metavar="TABLE:PREDICATE",
+            type=row_choice,
+            action="append",
+            default=[],
+            help="Of this table only the data of rows that an SQL predicate over the snapshot's columns chooses; may be repeated",
+        ),
         _argument(
             "--ambiguous",
             choices=("restore", "keep", "fail"),

@@ -145,5 +145,5 @@ def _taken_back(repository: Repository) -> Iterator[str]:
     for rollback_id in repository.rollback_ids():
         plan = repository.plan(rollback_id)
         journal = Journal(repository.store, rollback_id)
-        if journal.executed and journal.undone_by is None:
+        if journal.executed and journal.undone_by is None and not plan.policy.partial:
             yield from (plan.snapshot_id, *plan.through)

@@ -201,6 +201,15 @@ class Undoable(Protocol):
 
 
 @runtime_checkable
+class Selective(Protocol):
+    """A component that can be rolled back in part: `plan` heeds `only`, `part` and `rows` of the policy, `verify` what was planned."""
+
+    def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
+        """What it held in the snapshot and holds now, as a policy may name it."""
+        ...
+
+
+@runtime_checkable
 class Composable(Protocol):
     """A component of which several migrations can be taken back at once."""
 

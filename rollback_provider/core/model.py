@@ -121,11 +121,22 @@ class Policy(Model):
     :param ambiguous: changes since the snapshot that no checkpoint attributes: ``restore`` the snapshot's state (default; the ledger
         lists each by key), ``keep`` them all, or ``fail``
     :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param only: components, or what they hold (``schema.table``); the rest stays as it is. Empty: everything
+    :param part: ``schema`` leaves what the migration did to rows as it is, ``data`` what it did to the schema
+    :param rows: ``{"schema.table": "SQL predicate"}`` over the snapshot's columns: of this table only the data of these rows
     """
 
     conflicts: Literal["keep", "restore", "fail"] = "keep"
     ambiguous: Literal["restore", "keep", "fail"] = "restore"
     fill: dict[str, str] = Field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    part: Literal["all", "schema", "data"] = "all"
+    rows: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def partial(self) -> bool:
+        """Whether only a part is rolled back."""
+        return bool(self.only or self.rows) or self.part != "all"
 
 
 class Action(StrEnum):

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.chain import Chain, later_migrations, weakest
-from rollback_provider.core.component import Component, ConnectionResolver, Progress
+from rollback_provider.core.component import Component, ConnectionResolver, Progress, Selective
 from rollback_provider.core.errors import ComponentError, LockedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.lock import owner_of
@@ -20,10 +20,12 @@ from rollback_provider.core.model import (
     ComponentState,
     Plan,
     Policy,
+    Snapshot,
     utcnow,
 )
 from rollback_provider.core.registry import build, require_same_system, rollback_order
 from rollback_provider.core.repository import Repository, Store, make_id
+from rollback_provider.core.selection import refuse_unknown, select
 
 
 def generate(
@@ -57,9 +59,21 @@ def generate(
     ledger = LedgerWriter(store)
     later = later_migrations(repository, snapshot)
     chain = Chain(store, later, connections, policy, ledger)
+    chosen = _choose(store, snapshot, connections, policy, watch)
     plans = tuple(
-        _plan(store, state, after.get(state.spec.name), chain, connections, policy, ledger, progress, watch)
+        _plan(
+            store,
+            state,
+            after.get(state.spec.name),
+            chain,
+            connections,
+            chosen[state.spec.name],
+            ledger,
+            progress,
+            watch,
+        )
         for state in snapshot.components
+        if state.spec.name in chosen
     )
     _refuse_repeated_steps(plans)
     draft = Plan(
@@ -72,7 +86,7 @@ def generate(
         attribution=weakest(attribution, *(each.checkpoint.attribution for each in chain.composed if each.checkpoint)),
         policy=policy,
         components=plans,
-        order=rollback_order(state.spec for state in snapshot.components),
+        order=_order(snapshot, chosen),
         ledger=ledger.seal(),
         duration=timedelta(seconds=round(time.monotonic() - started, 3)),
         through=tuple(each.snapshot.id for each in (chain.composed if told else later)),
@@ -87,6 +101,40 @@ def _checkpoint(repository: Repository, snapshot_id: str, checkpoint_id: str | N
     if checkpoint_id:
         return repository.checkpoint(snapshot_id, checkpoint_id)
     return next(reversed(repository.checkpoints(snapshot_id)), None)
+
+
+def _choose(
+    store: Store,
+    snapshot: Snapshot,
+    connections: ConnectionResolver,
+    policy: Policy,
+    watch: Callable[[Component], None],
+) -> dict[str, Policy]:
+    """The components that are rolled back, each with the policy for it."""
+    if not policy.partial:
+        return {state.spec.name: policy for state in snapshot.components}
+    chosen: dict[str, Policy] = {}
+    holds: dict[str, tuple[str, ...]] = {}
+    for state in snapshot.components:
+        name = state.spec.name
+        component = build(state.spec, connections)
+        watch(component)
+        try:
+            require_same_system(component, state)
+            holds[name] = tuple(component.scopes(state, store)) if isinstance(component, Selective) else ()
+            mine = select(policy, name, component, holds[name])
+        finally:
+            component.close()
+        if mine is not None:
+            chosen[name] = mine
+    refuse_unknown(policy, holds)
+    return chosen
+
+
+def _order(snapshot: Snapshot, chosen: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    waves = rollback_order(state.spec for state in snapshot.components)
+    names = set(chosen)
+    return tuple(wave for all_ in waves if (wave := tuple(name for name in all_ if name in names)))
 
 
 def _refuse_repeated_steps(plans: Iterable[ComponentPlan]) -> None:

@@ -33,6 +33,9 @@ class RollbackGenerateOperator(RollbackOperator):
         snapshot's, or ``fail``
     :param ambiguous: a change that nothing attributes: ``restore`` the snapshot's state, ``keep`` the change, or ``fail``
     :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param only: components, or what they hold (``schema.table``), that alone are rolled back; everything where not given
+    :param part: ``schema`` or ``data`` alone, or ``all``
+    :param rows: ``{"schema.table": "SQL predicate"}``: of this table only the data of these rows
     :param checkpoint_id: which checkpoint to use; the newest of the snapshot where not given
     :param store: id of a ``rollback_store`` connection, or a URL
     """
@@ -45,6 +48,9 @@ class RollbackGenerateOperator(RollbackOperator):
         "conflicts",
         "ambiguous",
         "fill",
+        "only",
+        "part",
+        "rows",
         "checkpoint_id",
     )
 
@@ -57,6 +63,9 @@ class RollbackGenerateOperator(RollbackOperator):
         conflicts: str = "keep",
         ambiguous: str = "restore",
         fill: Mapping[str, str] | None = None,
+        only: Sequence[str] = (),
+        part: str = "all",
+        rows: Mapping[str, str] | None = None,
         checkpoint_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -67,6 +76,9 @@ class RollbackGenerateOperator(RollbackOperator):
         self.conflicts = conflicts
         self.ambiguous = ambiguous
         self.fill = fill
+        self.only = only
+        self.part = part
+        self.rows = rows
         self.checkpoint_id = checkpoint_id
 
     def run_in(self, context: Any) -> str:
@@ -119,7 +131,14 @@ class RollbackGenerateOperator(RollbackOperator):
         """The policy that was asked for. Raises ConfigurationError."""
         try:
             return Policy.model_validate(
-                {"conflicts": self.conflicts, "ambiguous": self.ambiguous, "fill": self.fill or {}}
+                {
+                    "conflicts": self.conflicts,
+                    "ambiguous": self.ambiguous,
+                    "fill": self.fill or {},
+                    "only": self.only,
+                    "part": self.part,
+                    "rows": self.rows or {},
+                }
             )
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

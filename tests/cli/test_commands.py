@@ -69,7 +69,14 @@ def test_generate_takes_checkpoint_policy_and_fills(ctl: Ctl) -> None:
     rollback_id = ctl("generate", snapshot_id, "--checkpoint", early, *options, "--json").json["rollback_id"]
     record = ctl("show", rollback_id, "--json").json
     assert record["checkpointId"] == early
-    assert record["policy"] == {"conflicts": "restore", "ambiguous": "keep", "fill": {"a.b": "'x=y'", "a.c": "1"}}
+    assert record["policy"] == {
+        "conflicts": "restore",
+        "ambiguous": "keep",
+        "fill": {"a.b": "'x=y'", "a.c": "1"},
+        "only": [],
+        "part": "all",
+        "rows": {},
+    }
 
 
 def test_a_rollback_is_undone(ctl: Ctl) -> None:
@@ -90,6 +97,25 @@ def test_a_rollback_is_undone(ctl: Ctl) -> None:
         "3": {"total": "30", "migrated": None},
     }
     assert ctl("show", rollback_id, "--json").json["undoneBy"] == undoing
+
+
+def test_a_part_is_rolled_back(ctl: Ctl) -> None:
+    snapshot_id = ctl.snapshot()
+    ctl.migrate()
+    ctl("checkpoint", snapshot_id)
+    rollback_id = ctl("generate", snapshot_id, "--only", "orders", "--json").json["rollback_id"]
+    ctl("execute", rollback_id)
+    verified = ctl("verify", rollback_id)
+    assert verified.code == 0
+    assert "A part rolled back and verified" in verified.out
+    assert read_system(ctl.system)["orders"]["1"] == {"total": "10"}
+    assert read_system(ctl.system)["items"]["1"] == {"sku": "a", "migrated": "yes"}
+    for options in (("--only-data",), ("--only-schema",), ("--rows", "orders: total = 10")):
+        refused = ctl("generate", snapshot_id, *options)
+        assert refused.code == 8
+        assert "as a whole" in refused.err
+    assert ctl("generate", snapshot_id, "--rows", "orders").code == 2
+    assert ctl("generate", snapshot_id, "--only", "nothing").code == 2
 
 
 def test_list_tells_of_snapshots_and_rollbacks(ctl: Ctl) -> None:

@@ -226,6 +226,45 @@ def test_a_value_written_again_into_a_table_that_the_rollback_brought_back_is_li
     ]
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [{"only": ("public.accounts",)}, {"part": "data"}, {"part": "schema"}, {"rows": {"public.accounts": "id < 3"}}],
+)
+def test_a_rollback_of_a_part_is_undone(scenario: Undoing, policy: dict[str, object]) -> None:
+    """What was not chosen is not touched either time."""
+    scenario.begin(
+        ACCOUNTS + "create table notes (id int primary key, v text); insert into notes values (1, 'a'), (2, 'b')"
+    )
+    scenario.migrate(
+        "update accounts set city = 'X' where id < 5; alter table accounts rename name to called; delete from accounts where id = 9;"
+        "alter table accounts add tier text not null default gen_random_uuid()::text; update notes set v = 'X'; alter table notes add w int"
+    )
+    migrated = scenario.image()
+    scenario.back(**policy)
+    assert scenario.image() != migrated
+    scenario.undone()
+    assert scenario.image() == migrated
+
+
+def test_several_migrations_at_once_are_undone_at_once(scenario: Undoing) -> None:
+    """A rollback is one, whatever it took back."""
+    scenario.begin(ACCOUNTS).migrate("update accounts set city = 'X' where id < 5")
+    first = scenario.snapshot_id
+    scenario.application("update accounts set name = 'between' where id = 1")
+    scenario.begin("").migrate(
+        "update accounts set city = 'Y' where id < 3; alter table accounts add tier int default 3"
+    )
+    migrated = scenario.image()
+    scenario.snapshot_id = first
+    scenario.back()
+    assert scenario.plan
+    assert scenario.plan.through
+    scenario.application("update accounts set name = 'since' where id = 2")
+    scenario.undone()
+    scenario.application("update accounts set name = 'name 2' where id = 2")
+    assert scenario.image() == migrated
+
+
 def test_a_conflict_can_be_decided_for_the_migration(scenario: Undoing) -> None:
     """The policy is that of any plan."""
     scenario.begin(ACCOUNTS).migrate("update accounts set city = 'X' where id < 4").rolled_back()

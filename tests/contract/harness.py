@@ -17,6 +17,9 @@ class Harness(Protocol):
 
     spec: ComponentSpec
 
+    part: str
+    """A part of it, as a policy names it, that a migration changes and that can be rolled back alone."""
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be stored or shown: at least the password, if the system has one."""

@@ -28,6 +28,7 @@ from rollback_provider.core.registry import build
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.undo import undo
 from rollback_provider.core.verifier import verify
+from rollback_provider.report.facts import outcome
 from tests.contract.faults import Fuse, FusedProgress, FusedStore, KeptNotes, KilledError
 from tests.contract.harness import Harness
 
@@ -270,6 +271,37 @@ class ContractSuite:
         assert [note for part in plan.components for note in part.notes if "no checkpoint tells" in note]
         with pytest.raises(ConflictError, match="no checkpoint tells"):
             scenario.generate(first, Policy(ambiguous="fail"))
+
+    def test_a_part_is_rolled_back_and_then_the_rest(self, scenario: Scenario, written: object) -> None:
+        """The record never takes the part for the whole."""
+        snapshot, whole = scenario.migrated()
+        part = scenario.harness.part
+        plan = scenario.generate(snapshot, Policy(only=(part,)))
+        assert (
+            0
+            < len(json.dumps([step.payload for step in plan.steps]))
+            < len(json.dumps([step.payload for step in whole.steps]))
+        )
+        scenario.execute(plan)
+        record = scenario.verify(plan)
+        assert record.execution.status == "verified", record.execution.verification
+        assert record.policy.partial
+        assert record.policy.only == (part,)
+        assert "part" in outcome(record).title
+        assert scenario.harness.state() != written
+        assert not scenario.generate(snapshot, Policy(only=(part,))).steps
+        rest = scenario.generate(snapshot)
+        assert rest.steps
+        scenario.execute(rest)
+        scenario.assert_back(rest, written)
+
+    def test_what_is_chosen_must_be_there(self, scenario: Scenario) -> None:
+        """A name that means nothing would otherwise roll back nothing, and call that done."""
+        snapshot, _ = scenario.migrated()
+        with pytest.raises(ConfigurationError, match="no such thing"):
+            scenario.generate(snapshot, Policy(only=("no such thing",)))
+        name = scenario.harness.spec.name
+        assert scenario.generate(snapshot, Policy(only=(name,))).steps
 
     def test_a_rollback_is_undone(self, scenario: Scenario, migrated: object, written: object) -> None:
         """Back to the migrated state, with what applications wrote before; and that is undone, too."""

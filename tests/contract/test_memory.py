@@ -39,6 +39,7 @@ class MemoryHarness:
     """A shop."""
 
     secrets = (PASSWORD,)
+    part = "coupons"
 
     def __init__(self) -> None:
         self.name = f"contract-{next(_numbers)}"

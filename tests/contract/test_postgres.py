@@ -71,6 +71,7 @@ class PostgresHarness:
     """A shop in a database of its own."""
 
     secrets = (PASSWORD,)
+    part = "public.coupons"
 
     def __init__(self, database: Database) -> None:
         self.database = database

@@ -57,7 +57,14 @@ def generate(session: Session) -> int:
         session.connections,
         session.progress,
         actor=session.actor,
-        policy=Policy(conflicts=arguments.conflicts, ambiguous=arguments.ambiguous, fill=dict(arguments.fill)),
+        policy=Policy(
+            conflicts=arguments.conflicts,
+            ambiguous=arguments.ambiguous,
+            fill=dict(arguments.fill),
+            only=tuple(arguments.only),
+            part=arguments.part,
+            rows=dict(arguments.rows),
+        ),
         checkpoint_id=arguments.checkpoint,
         watch=session.interrupt.watch,
     )

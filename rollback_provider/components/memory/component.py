@@ -11,7 +11,13 @@ from typing import Any, ClassVar, cast
 from rollback_provider.components.memory.merge import Finding, Rules, Versions
 from rollback_provider.components.memory.systems import Row, State, System, find_system, put_row
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
-from rollback_provider.core.errors import ComponentError, ComponentUnavailableError, ConfigurationError, ConflictError
+from rollback_provider.core.errors import (
+    ComponentError,
+    ComponentUnavailableError,
+    ConfigurationError,
+    ConflictError,
+    UnsupportedError,
+)
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
     Action,
@@ -77,8 +83,10 @@ class MemoryComponent:
             left: State = _load(blobs, checkpoint.payload["state"])
         else:
             left = then if policy.ambiguous == "keep" else now
+        if policy.part != "all" or policy.rows:
+            raise UnsupportedError("Scopes go back as a whole", component=self.spec.name)
         steps: list[Step] = []
-        for number, scope in enumerate(sorted({**then, **left, **now}), start=1):
+        for number, scope in enumerate(_chosen(policy, {**then, **left, **now}), start=1):
             rules = Rules.between(scope, then, left, policy.fill)
             changes = {}
             keys = _keys(scope, then, left, now)
@@ -101,7 +109,7 @@ class MemoryComponent:
             component=self.spec.name,
             fingerprint=self._scopes(),
             steps=tuple(steps),
-            payload={"then": snapshot.payload["state"], "left": _save(blobs, left)},
+            payload={"then": snapshot.payload["state"], "left": _save(blobs, left), "only": list(policy.only)},
         )
 
     def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
@@ -167,6 +175,11 @@ class MemoryComponent:
         then: State = _load(blobs, plan.payload["then"])
         left: State = _load(blobs, plan.payload["left"])
         now = self._read()
+        if plan.payload["only"]:
+            then, left, now = (
+                {scope: rows for scope, rows in state.items() if scope in plan.payload["only"]}
+                for state in (then, left, now)
+            )
         stale = sorted(scope for scope in {**then, **left, **now} if (scope in now) != _stays(scope, then, left, now))
         checks = [self._check("scopes", "", len(then), len(now), stale, f"{len(then)} scopes in the snapshot")]
         for scope in sorted({**then, **now}):
@@ -212,6 +225,10 @@ class MemoryComponent:
             else:
                 left.pop(scope, None)
         return self._state(then, blobs), self._state(left, blobs)
+
+    def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
+        """Scopes of then and now."""
+        return sorted({**_load(blobs, snapshot.payload["state"]), **self._read()})
 
     def shares(self, other: ComponentSpec) -> bool:
         """A system is one whole."""
@@ -372,6 +389,10 @@ def _written(notes: Sequence[Json]) -> dict[str, tuple[Row | None, Row | None]]:
             first, became = written.get(key, (was, was))
             written[key] = (first if was == became else was, note["is"])
     return written
+
+
+def _chosen(policy: Policy, scopes: Iterable[str]) -> list[str]:
+    return sorted(scope for scope in scopes if not policy.only or scope in policy.only)
 
 
 def _keys(scope: str, *states: State) -> list[str]:

@@ -31,6 +31,7 @@ from rollback_provider.components.postgres.planning.conversions import converts
 from rollback_provider.components.postgres.planning.desk import Desk, Situation
 from rollback_provider.components.postgres.planning.planner import DataPlanner
 from rollback_provider.components.postgres.reverse import retyped, reverse
+from rollback_provider.components.postgres.selection import Selection, in_part, names_in, part_of
 from rollback_provider.components.postgres.sequences import behind, sequence_values
 from rollback_provider.components.postgres.session import (
     Session,
@@ -148,9 +149,12 @@ class PostgresComponent:
         then = catalog_of(snapshot, blobs)
         with self._reading() as (session, copier):
             now = catalogs.capture(session, self._schemas, since=then)
-            types = {(r.oid, r.number): r for r in retyped(then, now)}
+            selection = Selection.of(policy, then, now)
+            target = selection.target
+            types = {(r.oid, r.number): r for r in retyped(target, now)}
             unconvertible = frozenset(key for key, r in types.items() if not converts(session, r))
-            reversal = reverse(then, now, unconvertible=unconvertible)
+            whole = Base(snapshot.payload["rows"], None, blobs)
+            reversal = selection.narrowed(reverse(target, now, unconvertible=unconvertible), whole)
             moved = [table.scope for table in reversal.dropped if table.oid in snapshot.payload["outside"]]
             refusals = [
                 *reversal.refusals,
@@ -167,32 +171,32 @@ class PostgresComponent:
             base = Base(snapshot.payload["rows"], changes.payload["catchUp"], blobs)
             situation = Situation(
                 base=base,
-                deltas=load_deltas(changes.payload["deltas"], blobs),
+                deltas={
+                    oid: delta
+                    for oid, delta in load_deltas(changes.payload["deltas"], blobs).items()
+                    if selection.merged is None or oid in selection.merged
+                },
                 reversal=reversal,
                 retyped=types,
                 unconvertible=unconvertible,
                 since=Horizon.of(changes.payload),
                 attributed=checkpoint is not None,
                 policy=policy,
+                rows=selection.rows,
                 loaded=Base(loaded["rows"], loaded["catch_up"], blobs)
                 if (loaded := changes.payload.get("loaded"))
                 else None,
             )
             planner = DataPlanner(Desk(self.spec.name, session, copier, situation, blobs, ledger, progress))
             source = {"rows": snapshot.payload["rows"], "catch_up": changes.payload["catchUp"]}
-            steps = assemble(
-                self.spec.name,
-                reversal,
-                planner,
-                behind(session, snapshot.payload["sequences"], reversal.sequences),
-                source,
-            )
+            sequences = selection.sequences(then, snapshot.payload["sequences"])
+            steps = assemble(self.spec.name, reversal, planner, behind(session, sequences, reversal.sequences), source)
             return ComponentPlan(
                 component=self.spec.name,
                 fingerprint=now.fingerprint(),
                 steps=steps,
                 notes=(*reversal.notes, *_vouched(checkpoint)),
-                payload=source,
+                payload=source | selection.payload(reversal, base, sequences, blobs),
             )
 
     def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
@@ -223,8 +227,14 @@ class PostgresComponent:
             then = catalog_of(snapshot, blobs)
             now = catalogs.capture(session, self._schemas, since=then)
             base = Base(plan.payload["rows"], plan.payload["catch_up"], blobs)
+            compared = plan.payload.get("compared")
+            if compared:
+                base = Base(compared["rows"], plan.payload["catch_up"], blobs)
+                then, now = part_of(then, compared["names"]), part_of(now, compared["seen"])
             verifier = Verifier(self.spec.name, session, copier, base, plan, snapshot.payload["xmin"], blobs)
-            return verifier.run(then, now, snapshot.payload["sequences"], ledger, progress)
+            sequences = compared["sequences"] if compared else snapshot.payload["sequences"]
+            checks = verifier.run(then, now, sequences, ledger, progress)
+            return in_part(checks, compared) if compared else checks
 
     def shares(self, other: ComponentSpec) -> bool:
         """Whether both look at some schema."""
@@ -249,6 +259,12 @@ class PostgresComponent:
             earlier[0].model_copy(update={"payload": earlier[0].payload | {"rows": rows}}),
             later[1].model_copy(update={"payload": later[1].payload | changes}),
         )
+
+    def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
+        """Objects of the snapshot and of now that are no part of others: tables, views, types, functions."""
+        then = catalog_of(snapshot, blobs)
+        with self._reading() as (session, _):
+            return sorted(names_in(then) | names_in(catalogs.capture(session, self._schemas, since=then)))
 
     def before_rollback(
         self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress

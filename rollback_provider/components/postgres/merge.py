@@ -58,12 +58,14 @@ class Merge:
     :param key: the columns that make the snapshot's key, as they are named and typed now
     :param columns: the other columns that take part, likewise
     :param children: who refers to the table
+    :param beside: columns that take no part and stay: a row that is inserted or deleted has values in them, too
     """
 
     table: Table
     key: tuple[Column, ...]
     columns: tuple[Column, ...]
     children: tuple[Child, ...] = ()
+    beside: tuple[Column, ...] = ()
 
     def stage(self) -> sql.Composed:
         """Creates the stage of `update` and `delete`: key, all `o`, all `n`, seen."""
@@ -172,7 +174,7 @@ class Merge:
     def delete(self, *, returning: bool = False) -> sql.Composed:
         """Deletes rows that are as the migration left them and that no other row refers to.
 
-        :param returning: gives of each row key and values, as text
+        :param returning: gives of each row key and values, those of `beside` last, as text
         """
         free = [sql.SQL(" and not exists ({})").format(child.referring()) for child in self.children]
         return sql.SQL("delete from only {} t using {} s where {} and not {}{}{}").format(
@@ -197,7 +199,7 @@ class Merge:
     def insert(self, *, returning: bool = False) -> sql.Composed:
         """Inserts rows whose key is free; a row that would break a unique constraint is left out.
 
-        :param returning: gives of each row key and values, as text
+        :param returning: gives of each row key and values, those of `beside` last, as text
         """
         names = [sql.Identifier(c.name) for c in (*self.key, *self.columns)]
         values = [f"s.k{i}" for i in range(len(self.key))] + [f"s.o{i}" for i in range(len(self.columns))]
@@ -240,6 +242,10 @@ class Merge:
             name_of(self.table),
             self.match,
         )
+
+    def keys(self) -> sql.Composed:
+        """Keys of the stage's rows, as a query for COPY."""
+        return sql.SQL("select {} from {} s").format(self.key_order, STAGE)
 
     def present(self) -> sql.Composed:
         """Keys of stage rows that are in the table, as a query for COPY."""
@@ -306,6 +312,7 @@ class Merge:
     def _returning(self, key: str, *images: str) -> sql.Composed:
         shown = [output(sql.Identifier(key, column.name)) for column in self.key]
         shown += [output(sql.Identifier(image, column.name)) for image in images for column in self.columns]
+        shown += [output(sql.Identifier(key, column.name)) for column in self.beside]
         return sql.SQL(" returning {}").format(sql.SQL(", ").join(shown))
 
     def _match(self, alias: str) -> sql.Composed:

@@ -29,7 +29,7 @@ class Replaced:
     Each has an `op`, the oid of its table, the attnums of its columns, and lines in blocks:
 
     * ``update`` and ``refill``: key, values before, values after; ``delete`` and ``insert``: key and values; ``reload``: none.
-      Table and columns are those of the snapshot.
+      Table and columns are those of the snapshot; values of columns `beside` them, which the table has now, come last.
     * ``rows``: whole rows of a table that DDL is about to drop or to change, or those of them that were written since the plan was made.
       Table and columns are those there were before the DDL.
 
@@ -45,7 +45,8 @@ class Replaced:
         """Adds what a statement has returned."""
         blocks = blocks_of(lines, self._blobs)
         if blocks or op == "reload":
-            self._add(op, merge.table.oid, [column.number for column in merge.columns], blocks)
+            beside = [column.number for column in merge.beside]
+            self._add(op, merge.table.oid, [column.number for column in merge.columns], blocks, beside)
 
     def add_rows(self, session: Session, salvage: Salvage) -> None:
         """Adds the rows of a table, which is locked, once: all of them where it goes."""
@@ -64,5 +65,8 @@ class Replaced:
         """For the note."""
         return {"replaced": self.changes, "own": sorted(self.own)}
 
-    def _add(self, op: str, table: int, columns: Sequence[int], blocks: Sequence[Block]) -> None:
-        self.changes.append({"op": op, "table": table, "columns": columns, "blocks": [asdict(b) for b in blocks]})
+    def _add(
+        self, op: str, table: int, columns: Sequence[int], blocks: Sequence[Block], beside: Sequence[int] = ()
+    ) -> None:
+        stored = [asdict(block) for block in blocks]
+        self.changes.append({"op": op, "table": table, "columns": columns, "beside": beside, "blocks": stored})

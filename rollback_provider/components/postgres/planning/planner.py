@@ -41,6 +41,11 @@ class DataPlanner:
         Raises UnsupportedError and ConflictError, both naming what stands in the way.
         """
         self._refuse_unknown_fill()
+        if self._situation.rows and not self._situation.attributed:
+            raise UnsupportedError(
+                "Rows can only be chosen where a checkpoint tells what the migration changed",
+                component=self._desk.component,
+            )
         deletes: list[Json] = []
         updates: list[Json] = []
         inserts: list[Json] = []

@@ -40,6 +40,10 @@ class Layout:
         """Where the column of this attnum in the snapshot is, if it was there before the rollback."""
         return self._places.get(self.change.columns.get(number) or 0)
 
+    def own_place(self, number: int) -> int:
+        """Where the column of this attnum before the rollback is."""
+        return self._places[number]
+
     def key_of(self, line: bytes) -> bytes:
         """The key that the rollback goes by, of a line before it."""
         fields = line.split(b"\t")
@@ -112,11 +116,13 @@ def _images(layout: Layout, changes: Sequence[Json], blobs: BlobReader) -> Itera
     for change in changes:
         places = [layout.place(number) for number in change["columns"]]
         count = len(places)
+        last = [layout.own_place(number) for number in change["beside"]]
         for lines in read_lines([Block(**block) for block in change["blocks"]], blobs):
             for line in lines:
                 fields = line.split(b"\t")
                 key, values = fields[: layout.width], fields[layout.width :]
                 first = {i: value for i, value in zip(places, values[:count], strict=True) if i is not None}
+                first |= dict(zip(last, values[len(values) - len(last) :], strict=True))
                 before = {i: value for i, value in first.items() if layout.columns[i].number not in layout.converted}
                 if change["op"] == "insert":
                     yield layout.image(key, None, first)
