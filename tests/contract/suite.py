@@ -346,7 +346,9 @@ class ContractSuite:
                 scenario.execute(plan)
             else:
                 break
-            scenario.execute(scenario.undo(plan))
+            undoing = scenario.undo(plan)
+            assert not undoing.ledger.total()
+            scenario.execute(undoing)
             assert scenario.harness.state() == migrated, f"killed at moment {moment}"
 
     def test_a_rollback_that_was_given_up_half_way_is_undone(
@@ -364,7 +366,9 @@ class ContractSuite:
                     break
                 abandon(scenario.store, plan.rollback_id, actor=ACTOR)
                 if journal.touched:
-                    scenario.execute(scenario.undo(plan))
+                    undoing = scenario.undo(plan)
+                    assert not undoing.ledger.total(), f"killed at moment {moment}"
+                    scenario.execute(undoing)
                 assert scenario.harness.state() == migrated, f"killed at moment {moment}"
             else:
                 break

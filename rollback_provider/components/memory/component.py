@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 from rollback_provider.components.memory.merge import Finding, Rules, Versions
 from rollback_provider.components.memory.systems import Row, State, System, find_system, put_row
+from rollback_provider.components.memory.undoing import before_and_after, came_about, written
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import (
     ComponentError,
@@ -135,12 +136,16 @@ class MemoryComponent:
         listed = [LedgerEntry.model_validate(note["listed"]) for note in earlier if "listed" in note]
         for entry in listed:
             ledger.add(entry)
+        begun = {note["writes"]: note for note in earlier if "writes" in note}
         while remaining := sorted(({*changes, *self._read().get(scope, {})}) - settled):
             for key in remaining:
                 planned, target = changes.get(key, (None, None))
                 self._stop_if_cancelled()
                 with system.lock:
                     rows = Versions(target, planned, system.state.get(scope, {}).get(key))
+                    if key in begun and came_about(begun[key], rows.now):
+                        settled.add(key)
+                        continue
                     result, findings = rules.settle(rows, "keep")
                     for found in (self._entry(scope, key, finding, rows) for finding in findings):
                         if found not in listed:
@@ -213,17 +218,8 @@ class MemoryComponent:
     ) -> tuple[ComponentState, ComponentState]:
         """Lays each row that a step has written over the state before: as it was then, and as the step left it."""
         then: State = _load(blobs, before.payload["state"])
-        left, now = deepcopy(then), self._read()
-        for step in plan.steps:
-            scope = step.payload["scope"]
-            for key, (was, became) in _written(notes(step.id)).items():
-                for state, row in ((then, was), (left, became)):
-                    if scope in state or row is not None:
-                        put_row(state.setdefault(scope, {}), key, row)
-            if scope in now:
-                left.setdefault(scope, {})
-            else:
-                left.pop(scope, None)
+        writes = {step.payload["scope"]: written(notes(step.id)) for step in plan.steps}
+        then, left = before_and_after(then, writes, self._read())
         return self._state(then, blobs), self._state(left, blobs)
 
     def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
@@ -378,17 +374,6 @@ class MemoryComponent:
 def _stays(scope: str, then: State, left: State, now: State) -> bool:
     """Whether a scope exists once the rollback is done."""
     return scope in now if (scope in then) == (scope in left) else scope in then
-
-
-def _written(notes: Sequence[Json]) -> dict[str, tuple[Row | None, Row | None]]:
-    """Rows that a step has written, as they were before it and after it. A note precedes its write, which may not have come about."""
-    written: dict[str, tuple[Row | None, Row | None]] = {}
-    for note in notes:
-        if "writes" in note:
-            key, was = note["writes"], note["was"]
-            first, became = written.get(key, (was, was))
-            written[key] = (first if was == became else was, note["is"])
-    return written
 
 
 def _chosen(policy: Policy, scopes: Iterable[str]) -> list[str]:
