@@ -1,6 +1,7 @@
 """Takes a migration back. Started by a person, who sees the plan and everything it would discard before anything is changed.
 
-1. Trigger it with the id of a snapshot, or with the name of a migration for its newest snapshot.
+1. Trigger it with the id of a snapshot, or with the name of a migration for its newest snapshot; or, to undo a rollback that was the
+   wrong decision, with the id of that rollback.
 2. `generate` plans the way back; its log shows plan and ledger. With *Plan only* the run ends here.
 3. `approve` waits under *Required Actions*. Rejecting leaves everything as it is, and the run ends as failed.
 4. `execute` and `verify` do it and measure it. The run succeeds only when every check passes; `report` says where the report is.
@@ -39,6 +40,13 @@ with DAG(
             type=["null", "string"],
             title="Migration",
             description_md="In its place: the name of a migration. Its **newest** snapshot is taken.",
+            section=WHERE_TO,
+        ),
+        "undo": Param(
+            None,
+            type=["null", "string"],
+            title="Undo a rollback",
+            description_md="In their place: id of a **rollback**. The state before it comes back, and what was written since stays.",
             section=WHERE_TO,
         ),
         "conflicts": Param(
@@ -88,6 +96,7 @@ with DAG(
         task_id="generate",
         snapshot_id="{{ params.snapshot_id or '' }}",
         migration="{{ params.migration or '' }}",
+        undo="{{ params.undo or '' }}",
         conflicts="{{ params.conflicts }}",
         ambiguous="{{ params.ambiguous }}",
         store=store,

@@ -32,6 +32,14 @@ def assignment(text: str) -> tuple[str, str]:
     return column.strip(), expression.strip()
 
 
+def row_choice(text: str) -> tuple[str, str]:
+    """``public.orders: id between 5 and 9`` as a table and a predicate."""
+    table, colon, predicate = text.partition(":")
+    if not (colon and table.strip() and predicate.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form schema.table: predicate")
+    return table.strip(), predicate.strip()
+
+
 @dataclass(frozen=True)
 class Argument:
     """One argument, as ``argparse`` takes it."""
@@ -71,6 +79,22 @@ def _command(name: str, function: str, help_text: str, *arguments: Argument) -> 
     return Command(name, help_text, function, (*arguments, STORE, JSON))
 
 
+CONFLICTS = _argument(
+    "--conflicts",
+    choices=("keep", "restore", "fail"),
+    default="keep",
+    help="Values that both the migration and an application changed: keep the application's (default), restore the "
+    "snapshot's, or fail",
+)
+FILL = _argument(
+    "--fill",
+    metavar="TABLE.COLUMN=EXPRESSION",
+    type=assignment,
+    action="append",
+    default=[],
+    help="Value of a restored column for rows written since; may be repeated",
+)
+
 COMMANDS = (
     _command(
         "snapshot",
@@ -88,12 +112,37 @@ COMMANDS = (
         "Plan the way back to a snapshot; changes nothing",
         SNAPSHOT,
         _argument("--checkpoint", metavar="ID", help="Which checkpoint to use; default: the newest"),
+        CONFLICTS,
         _argument(
-            "--conflicts",
-            choices=("keep", "restore", "fail"),
-            default="keep",
-            help="Values that both the migration and an application changed: keep the application's (default), restore the "
-            "snapshot's, or fail",
+            "--only",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="Only this component, or this table, view, type or function (schema.name); may be repeated",
+        ),
+        _argument(
+            "--only-schema",
+            dest="part",
+            action="store_const",
+            const="schema",
+            default="all",
+            help="Leave what the migration did to rows as it is",
+        ),
+        _argument(
+            "--only-data",
+            dest="part",
+            action="store_const",
+            const="data",
+            default="all",
+            help="Leave what the migration did to the schema as it is",
+        ),
+        _argument(
+            "--rows",
+            metavar="TABLE:PREDICATE",
+            type=row_choice,
+            action="append",
+            default=[],
+            help="Of this table only the data of rows that an SQL predicate over the snapshot's columns chooses; may be repeated",
         ),
         _argument(
             "--ambiguous",
@@ -101,17 +150,18 @@ COMMANDS = (
             default="restore",
             help="Changes that no checkpoint attributes: restore the snapshot's state (default), keep them, or fail",
         ),
-        _argument(
-            "--fill",
-            metavar="TABLE.COLUMN=EXPRESSION",
-            type=assignment,
-            action="append",
-            default=[],
-            help="Value of a restored column for rows written since; may be repeated",
-        ),
+        FILL,
     ),
     _command("execute", "steps:execute", "Execute a rollback, or continue one that was cut short", ROLLBACK),
     _command("verify", "steps:verify", "Measure whether a rollback is complete", ROLLBACK),
+    _command(
+        "undo",
+        "steps:undo",
+        "Plan to undo a rollback: bring back the state before it; changes nothing",
+        ROLLBACK,
+        CONFLICTS,
+        FILL,
+    ),
     _command("abandon", "steps:abandon", "Give an unfinished rollback up and free its components", ROLLBACK),
     _command(
         "accept",

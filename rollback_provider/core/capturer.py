@@ -113,11 +113,15 @@ def _captured(
 
 
 def _earlier(repository: Repository, component: Component, identity: str) -> tuple[str, ComponentState] | None:
-    """The newest state of the same system, with the same options, and its snapshot's id. What cannot be read is passed over."""
+    """The newest state of the same system, with the same options, and its snapshot's id.
+
+    What cannot be read is passed over, and so is what was put together of a rollback's journal: no component has captured it.
+    """
     newest_first = sorted(repository.snapshot_ids(), key=lambda snapshot_id: snapshot_id.split("-")[-2:], reverse=True)
     for snapshot_id in newest_first[:_LOOKED_AT]:
         with suppress(StoreError):
-            for state in repository.snapshot(snapshot_id).components:
+            snapshot = repository.snapshot(snapshot_id)
+            for state in snapshot.components if snapshot.undoes is None else ():
                 spec = state.spec
                 if (state.identity, spec.kind, spec.options) == (identity, component.kind, component.spec.options):
                     return snapshot_id, state

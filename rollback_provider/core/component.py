@@ -167,6 +167,75 @@ class Component(Protocol):
 
 
 @runtime_checkable
+class Undoable(Protocol):
+    """A component whose rollbacks can be undone: afterwards the state before the rollback is known, and what the rollback has changed."""
+
+    def before_rollback(
+        self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """What `undone` needs of the state right before the first step, beyond `snapshot` and the notes of the steps. Reads only.
+
+        Costs about as much as a checkpoint: somebody is waiting for the rollback.
+        """
+        ...
+
+    def undone(
+        self,
+        snapshot: ComponentState,
+        before: ComponentState,
+        plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> tuple[ComponentState, ComponentState]:
+        """The state before a rollback, as a snapshot, and what the rollback has changed, as a checkpoint of it. Reads only.
+
+        Both are exact: what applications wrote while the rollback was executed is part of neither. The rollback may have stopped
+        half-way.
+
+        :param snapshot: where the rollback led to
+        :param before: what `before_rollback` gave
+        :param plan: the rollback's
+        :param notes: what the attempts at a step have noted, by the step's id
+        """
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A component that can be rolled back in part: `plan` heeds `only`, `part` and `rows` of the policy, `verify` what was planned."""
+
+    def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
+        """What it held in the snapshot and holds now, as a policy may name it."""
+        ...
+
+
+@runtime_checkable
+class Composable(Protocol):
+    """A component of which several migrations can be taken back at once."""
+
+    def shares(self, other: ComponentSpec) -> bool:
+        """Whether a migration of `other`, a component of the same system, can change what this one holds."""
+        ...
+
+    def compose(
+        self,
+        earlier: tuple[ComponentState, ComponentState],
+        later: tuple[ComponentState, ComponentState],
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+    ) -> tuple[ComponentState, ComponentState]:
+        """Snapshot and checkpoint of two migrations together, from those of each. Reads the store alone.
+
+        The snapshot is the later one with the earlier migration undone in it, so that what applications wrote between the two stays; what
+        of that meets a change of the earlier migration is decided by the policy and listed. Raises UnsupportedError, by name, where
+        the two cannot be told apart, and ConflictError.
+        """
+        ...
+
+
+@runtime_checkable
 class Exportable(Protocol):
     """A component whose plan can leave the store as files that restore without this package."""
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack, suppress
 from typing import Literal
 
 from rollback_provider.core import lock
-from rollback_provider.core.component import Component, ConnectionResolver, Progress
+from rollback_provider.core.capturer import RecordingBlobs
+from rollback_provider.core.component import Component, ConnectionResolver, Progress, Undoable
 from rollback_provider.core.errors import ConfigurationError, DriftError, LockedError, RollbackError, StoreError
 from rollback_provider.core.journal import Journal, StepNotes
 from rollback_provider.core.model import Plan, Record, Snapshot, Step
@@ -59,12 +60,15 @@ def execute(
                 lock.acquire(store, state.identity, rollback_id, state.spec.name)
             if not begun:
                 _refuse_drift(plan, snapshot, components, store)
+                _keep_before(plan, snapshot, components, store, journal, progress)
         except BaseException as error:
             _record(journal, "failed" if begun else "refused", error)
             raise
         for step in plan.steps:
             if not journal.done(step.id):
                 _run(step, components[step.component], store, journal, progress)
+        if snapshot.undoes:
+            _mark_undone(store, snapshot.undoes, rollback_id)
         journal.append("executed", actor=actor)
     return make_record(store, plan, journal)
 
@@ -95,6 +99,33 @@ def _refuse_drift(plan: Plan, snapshot: Snapshot, components: dict[str, Componen
                 component=part.component,
                 next_step=f"Generate again and have it approved: rollbackctl generate {plan.snapshot_id}",
             )
+
+
+def _keep_before(
+    plan: Plan,
+    snapshot: Snapshot,
+    components: dict[str, Component],
+    store: Store,
+    journal: Journal,
+    progress: Progress,
+) -> None:
+    """Keeps what it takes to undo this rollback."""
+    states = {state.spec.name: state for state in snapshot.components}
+    kept = []
+    for part in plan.components:
+        component = components[part.component]
+        if part.steps and isinstance(component, Undoable):
+            blobs = RecordingBlobs(store)
+            before = component.before_rollback(states[part.component], part, blobs, progress)
+            kept.append(before.model_copy(update={"blobs": tuple(blobs.written)}).to_json())
+    if kept:
+        journal.append("before", data={"components": kept})
+
+
+def _mark_undone(store: Store, rollback_id: str, by: str) -> None:
+    journal = Journal(store, rollback_id)
+    if journal.undone_by is None:
+        journal.append("undone", data={"by": by})
 
 
 def _run(step: Step, component: Component, store: Store, journal: Journal, progress: Progress) -> None:

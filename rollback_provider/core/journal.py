@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, LockedError
-from rollback_provider.core.model import Event, EventKind, Json, utcnow
+from rollback_provider.core.model import ComponentState, Event, EventKind, Json, utcnow
 from rollback_provider.core.repository import Store, parse
 
 
@@ -74,12 +74,23 @@ class Journal:
         """Whether a person gave this rollback up."""
         return any(event.kind == "abandoned" for event in self.events)
 
+    @property
+    def before(self) -> tuple[ComponentState, ...] | None:
+        """What was kept of the state before the first step; None where nothing was."""
+        kept = [event.data["components"] for event in self.events if event.kind == "before"]
+        return tuple(map(ComponentState.model_validate, kept[-1])) if kept else None
+
+    @property
+    def undone_by(self) -> str | None:
+        """Id of the rollback that has undone this one."""
+        return next((str(event.data["by"]) for event in self.events if event.kind == "undone"), None)
+
 
 def is_open(store: Store, rollback_id: str) -> bool:
     """Whether an execution has begun that is neither finished, refused nor abandoned. Reads the end of the journal alone."""
     for name in reversed(list(store.names(_prefix(rollback_id)))):
         kind = store.read(name)["kind"]
-        if kind != "verified":
+        if kind not in {"verified", "undone"}:
             return kind not in {"executed", "refused", "abandoned"}
     return False
 

@@ -79,13 +79,14 @@ class ComponentState(Model):
 
 
 class Snapshot(Model):
-    """The sealed record of all components' state before a migration."""
+    """The sealed record of all components' state before a migration, or before a rollback: then `undoes` names that rollback."""
 
     id: str
     migration: str
     created: datetime
     actor: str
     components: tuple[ComponentState, ...]
+    undoes: str | None = None
 
 
 class SoftDrop(Model):
@@ -131,6 +132,8 @@ class Attribution(StrEnum):
     """Taken inside the migration's own transaction: exact, whatever applications wrote meanwhile."""
     QUIET = "quiet"
     """The caller vouches that nobody but the migration wrote between snapshot and checkpoint."""
+    JOURNAL = "journal"
+    """Made from the journal of a rollback that is to be undone, which holds each value it replaced: exact."""
     UNKNOWN = "unknown"
     """No checkpoint, or one that cannot tell: every change since the snapshot may be the migration's or an application's."""
 
@@ -154,11 +157,22 @@ class Policy(Model):
     :param ambiguous: changes since the snapshot that no checkpoint attributes: ``restore`` the snapshot's state (default; the ledger
         lists each by key), ``keep`` them all, or ``fail``
     :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param only: components, or what they hold (``schema.table``); the rest stays as it is. Empty: everything
+    :param part: ``schema`` leaves what the migration did to rows as it is, ``data`` what it did to the schema
+    :param rows: ``{"schema.table": "SQL predicate"}`` over the snapshot's columns: of this table only the data of these rows
     """
 
     conflicts: Literal["keep", "restore", "fail"] = "keep"
     ambiguous: Literal["restore", "keep", "fail"] = "restore"
     fill: dict[str, str] = Field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    part: Literal["all", "schema", "data"] = "all"
+    rows: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def partial(self) -> bool:
+        """Whether only a part is rolled back."""
+        return bool(self.only or self.rows) or self.part != "all"
 
 
 class Action(StrEnum):
@@ -266,6 +280,7 @@ class ComponentPlan(Model):
 class Plan(Model):
     """Ordered steps from the state now back to the snapshot, sealed under its digest.
 
+    :param through: ids of later snapshots, whose migrations are taken back with the first
     :param order: components in the order in which they are rolled back; those of one inner tuple depend on none of each other
     :param duration: how long it took to make
     """
@@ -282,6 +297,7 @@ class Plan(Model):
     order: tuple[tuple[str, ...], ...]
     ledger: Ledger
     duration: timedelta = timedelta()
+    through: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -332,15 +348,18 @@ class StepOutcome(Model):
     ledger: Ledger = Ledger()
 
 
-EventKind = Literal["begin", "refused", "intent", "note", "done", "failed", "executed", "verified", "abandoned"]
+EventKind = Literal[
+    "begin", "refused", "before", "intent", "note", "done", "failed", "executed", "verified", "abandoned", "undone"
+]
 
 
 class Event(Model):
     """One entry of a rollback's journal.
 
-    ``begin`` opens an attempt, ``refused`` closes one that ended before the first step of all, ``intent`` precedes a step, ``note`` is the
-    step's own progress (the component reads it back after a crash), ``done`` and ``failed`` close the step, ``executed`` closes the
-    execution, ``verified`` a verification, ``abandoned`` the rollback.
+    ``begin`` opens an attempt, ``refused`` closes one that ended before the first step of all, ``before`` holds the state before that
+    step, ``intent`` precedes a step, ``note`` is the step's own progress (the component reads it back after a crash), ``done`` and
+    ``failed`` close the step, ``executed`` closes the execution, ``verified`` a verification, ``abandoned`` the rollback; ``undone``
+    says that another rollback has undone this one.
     """
 
     number: int
@@ -413,7 +432,12 @@ class Execution(Model):
 
 
 class Record(Model):
-    """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract."""
+    """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract.
+
+    :param through: ids of later snapshots, whose migrations are taken back with the first
+    :param undoes: id of the rollback that this one undoes
+    :param undone_by: id of the rollback that has undone this one
+    """
 
     rollback_id: str
     timestamp: datetime
@@ -427,4 +451,7 @@ class Record(Model):
     notes: tuple[str, ...]
     ledger: Ledger
     abandoned: bool = False
+    through: tuple[str, ...] = ()
+    undoes: str | None = None
+    undone_by: str | None = None
     execution: Execution

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from rollback_provider.core.capturer import RecordingBlobs
-from rollback_provider.core.component import Component, ConnectionResolver, Progress
+from rollback_provider.core.chain import Chain, later_migrations, weakest
+from rollback_provider.core.component import Component, ConnectionResolver, Progress, Selective
 from rollback_provider.core.errors import ComponentError, LockedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.lock import owner_of
@@ -20,10 +21,12 @@ from rollback_provider.core.model import (
     ComponentState,
     Plan,
     Policy,
+    Snapshot,
     utcnow,
 )
 from rollback_provider.core.registry import build, require_same_system, rollback_order
 from rollback_provider.core.repository import Repository, Store, make_id
+from rollback_provider.core.selection import refuse_unknown, select
 
 
 def generate(
@@ -42,6 +45,8 @@ def generate(
     :param checkpoint_id: which checkpoint tells the migration's changes from later ones; the newest where not given. Where there is
         none, every change since the snapshot is ambiguous and listed as such.
 
+    Migrations of the same systems that were begun later and are in effect are taken back with it; see :mod:`~rollback_provider.core.chain`.
+
     Raises NotFoundError, UnsupportedError, ConflictError, MigrationRunningError, LockedError.
     """
     started = time.monotonic()
@@ -53,9 +58,23 @@ def generate(
     after = {state.spec.name: state for state in checkpoint.components} if checkpoint and told else {}
     policy = policy or Policy()
     ledger = LedgerWriter(store)
+    later = later_migrations(repository, snapshot)
+    chain = Chain(store, later, connections, policy, ledger)
+    chosen = _choose(store, snapshot, connections, policy, watch)
     plans = tuple(
-        _plan(store, state, after.get(state.spec.name), connections, policy, ledger, progress, watch)
+        _plan(
+            store,
+            state,
+            after.get(state.spec.name),
+            chain,
+            connections,
+            chosen[state.spec.name],
+            ledger,
+            progress,
+            watch,
+        )
         for state in snapshot.components
+        if state.spec.name in chosen
     )
     if acceptance := repository.acceptance(snapshot_id):
         plans = tuple(plan.model_copy(update={"notes": (_accepted(acceptance), *plan.notes)}) for plan in plans)
@@ -67,12 +86,13 @@ def generate(
         migration=snapshot.migration,
         created=utcnow(),
         actor=actor,
-        attribution=attribution,
+        attribution=weakest(attribution, *(each.checkpoint.attribution for each in chain.composed if each.checkpoint)),
         policy=policy,
         components=plans,
-        order=rollback_order(state.spec for state in snapshot.components),
+        order=_order(snapshot, chosen),
         ledger=ledger.seal(),
         duration=timedelta(seconds=round(time.monotonic() - started, 3)),
+        through=tuple(each.snapshot.id for each in (chain.composed if told else later)),
     )
     rollback_id = make_id(f"rollback-{snapshot.migration}", draft.created, draft.to_json())
     plan = draft.model_copy(update={"rollback_id": rollback_id})
@@ -93,6 +113,40 @@ def _accepted(acceptance: Acceptance) -> str:
     return f"{text}: the {len(acceptance.dropped)} objects it had soft-dropped are dropped for good, and are made again from the snapshot"
 
 
+def _choose(
+    store: Store,
+    snapshot: Snapshot,
+    connections: ConnectionResolver,
+    policy: Policy,
+    watch: Callable[[Component], None],
+) -> dict[str, Policy]:
+    """The components that are rolled back, each with the policy for it."""
+    if not policy.partial:
+        return {state.spec.name: policy for state in snapshot.components}
+    chosen: dict[str, Policy] = {}
+    holds: dict[str, tuple[str, ...]] = {}
+    for state in snapshot.components:
+        name = state.spec.name
+        component = build(state.spec, connections)
+        watch(component)
+        try:
+            require_same_system(component, state)
+            holds[name] = tuple(component.scopes(state, store)) if isinstance(component, Selective) else ()
+            mine = select(policy, name, component, holds[name])
+        finally:
+            component.close()
+        if mine is not None:
+            chosen[name] = mine
+    refuse_unknown(policy, holds)
+    return chosen
+
+
+def _order(snapshot: Snapshot, chosen: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    waves = rollback_order(state.spec for state in snapshot.components)
+    names = set(chosen)
+    return tuple(wave for all_ in waves if (wave := tuple(name for name in all_ if name in names)))
+
+
 def _refuse_repeated_steps(plans: Iterable[ComponentPlan]) -> None:
     """The journal knows steps by id: of two that share one, the second would be taken for done."""
     counts = Counter(step.id for plan in plans for step in plan.steps)
@@ -106,6 +160,7 @@ def _plan(
     store: Store,
     before: ComponentState,
     after: ComponentState | None,
+    chain: Chain,
     connections: ConnectionResolver,
     policy: Policy,
     ledger: LedgerWriter,
@@ -124,7 +179,9 @@ def _plan(
     blobs = RecordingBlobs(store)
     try:
         require_same_system(component, before)
-        plan = component.plan(before, after, policy, blobs, ledger, progress)
+        composed, after, notes = chain.compose(before, after)
+        plan = component.plan(composed, after, policy, blobs, ledger, progress)
     finally:
         component.close()
-    return plan.model_copy(update={"blobs": tuple(blobs.written)})
+    needed = blobs.written if composed is before else [*blobs.written, *composed.blobs]
+    return plan.model_copy(update={"blobs": tuple(dict.fromkeys(needed)), "notes": (*plan.notes, *notes)})

@@ -57,6 +57,9 @@ def make_record(store: Store, plan: Plan, journal: Journal) -> Record:
         notes=tuple(f"{part.component}: {note}" for part in plan.components for note in part.notes),
         ledger=plan.ledger,
         abandoned=journal.abandoned,
+        through=plan.through,
+        undoes=snapshot.undoes,
+        undone_by=journal.undone_by,
         execution=_execution(plan, journal),
     )
     _validator().validate(record.to_json())

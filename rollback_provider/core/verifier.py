@@ -36,6 +36,12 @@ def verify(
             state="Nothing was verified",
             next_step=f"Execute it first: rollbackctl execute {rollback_id}",
         )
+    if journal.undone_by:
+        raise ConfigurationError(
+            f"Rollback {rollback_id} was undone by {journal.undone_by}",
+            state="Nothing was verified",
+            next_step=f"Verify that one: rollbackctl verify {journal.undone_by}",
+        )
     snapshot = repository.snapshot(plan.snapshot_id)
     checkpoint = repository.checkpoint(plan.snapshot_id, plan.checkpoint_id) if plan.checkpoint_id else None
     after = {state.spec.name: state for state in checkpoint.components} if checkpoint else {}
@@ -49,6 +55,8 @@ def verify(
     checks: list[Check] = []
     for state in snapshot.components:
         name = state.spec.name
+        if name not in parts:  # it was not chosen
+            continue
         component = build(state.spec, connections)
         watch(component)
         try:

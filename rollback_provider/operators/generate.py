@@ -13,10 +13,11 @@ from rollback_provider.core.model import Policy, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.undo import undo
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor
 from rollback_provider.operators.base import RollbackOperator
-from rollback_provider.operators.lookup import find_snapshot
+from rollback_provider.operators.lookup import find_snapshot, find_undoing
 
 
 class RollbackGenerateOperator(RollbackOperator):
@@ -27,10 +28,14 @@ class RollbackGenerateOperator(RollbackOperator):
 
     :param snapshot_id: where to go back to
     :param migration: in its place: the newest snapshot of this migration
+    :param undo: in their place: the id of a rollback, to plan the way back to the state before it
     :param conflicts: a value that both the migration and, later, an application changed: ``keep`` the application's, ``restore`` the
         snapshot's, or ``fail``
     :param ambiguous: a change that nothing attributes: ``restore`` the snapshot's state, ``keep`` the change, or ``fail``
     :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param only: components, or what they hold (``schema.table``), that alone are rolled back; everything where not given
+    :param part: ``schema`` or ``data`` alone, or ``all``
+    :param rows: ``{"schema.table": "SQL predicate"}``: of this table only the data of these rows
     :param checkpoint_id: which checkpoint to use; the newest of the snapshot where not given
     :param store: id of a ``rollback_store`` connection, or a URL
     """
@@ -39,9 +44,13 @@ class RollbackGenerateOperator(RollbackOperator):
         *RollbackOperator.template_fields,
         "snapshot_id",
         "migration",
+        "undo",
         "conflicts",
         "ambiguous",
         "fill",
+        "only",
+        "part",
+        "rows",
         "checkpoint_id",
     )
 
@@ -50,18 +59,26 @@ class RollbackGenerateOperator(RollbackOperator):
         *,
         snapshot_id: str | None = None,
         migration: str | None = None,
+        undo: str | None = None,
         conflicts: str = "keep",
         ambiguous: str = "restore",
         fill: Mapping[str, str] | None = None,
+        only: Sequence[str] = (),
+        part: str = "all",
+        rows: Mapping[str, str] | None = None,
         checkpoint_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_id = snapshot_id
         self.migration = migration
+        self.undo = undo
         self.conflicts = conflicts
         self.ambiguous = ambiguous
         self.fill = fill
+        self.only = only
+        self.part = part
+        self.rows = rows
         self.checkpoint_id = checkpoint_id
 
     def run_in(self, context: Any) -> str:
@@ -69,14 +86,14 @@ class RollbackGenerateOperator(RollbackOperator):
         from rollback_provider.operators.text import plan_text
 
         store = self.open_store()
-        snapshot = find_snapshot(Repository(store), self.snapshot_id, self.migration)
-        rollback_id = unfinished_rollback(store, snapshot)
+        snapshot = self._snapshot(Repository(store))
+        rollback_id = unfinished_rollback(store, snapshot) if snapshot else None
         if rollback_id:
             self.log.warning(
                 "Rollback %s has begun and is not finished: it goes on as it was planned, with its own policy",
                 rollback_id,
             )
-        else:
+        elif snapshot and not self.undo:
             rollback_id = generate(
                 store,
                 snapshot.id,
@@ -87,16 +104,41 @@ class RollbackGenerateOperator(RollbackOperator):
                 checkpoint_id=self.checkpoint_id or None,
                 watch=self.watch,
             ).rollback_id
+        else:
+            rollback_id = undo(
+                store,
+                str(self.undo),
+                airflow_connections,
+                self.progress,
+                actor=task_actor(context),
+                policy=self.policy,
+                watch=self.watch,
+            ).rollback_id
         for line in plan_text(load_record(store, rollback_id)):
             self.log.info("%s", line)
         return rollback_id
+
+    def _snapshot(self, repository: Repository) -> Snapshot | None:
+        """Where to go back to; None where that is only known once it is planned. Raises ConfigurationError, NotFoundError."""
+        if not self.undo:
+            return find_snapshot(repository, self.snapshot_id, self.migration)
+        if self.snapshot_id or self.migration:
+            raise ConfigurationError("Give a snapshot, a migration, or a rollback to undo; there are several")
+        return find_undoing(repository, self.undo)
 
     @property
     def policy(self) -> Policy:
         """The policy that was asked for. Raises ConfigurationError."""
         try:
             return Policy.model_validate(
-                {"conflicts": self.conflicts, "ambiguous": self.ambiguous, "fill": self.fill or {}}
+                {
+                    "conflicts": self.conflicts,
+                    "ambiguous": self.ambiguous,
+                    "fill": self.fill or {},
+                    "only": self.only,
+                    "part": self.part,
+                    "rows": self.rows or {},
+                }
             )
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -37,6 +37,12 @@ def find_snapshot(repository: Repository, snapshot_id: str | None, migration: st
     return found
 
 
+def find_undoing(repository: Repository, rollback_id: str) -> Snapshot | None:
+    """The snapshot of the state before a rollback, where undoing it has been planned already. Raises NotFoundError."""
+    migration = f"rollback of {repository.plan(rollback_id).migration}"
+    return next((found for found in snapshots_of(repository, migration) if found.undoes == rollback_id), None)
+
+
 def used_by(repository: Repository, snapshot: Snapshot) -> str | None:
     """Id of a rollback to this snapshot that has changed the systems or found nothing to change, if there is one."""
     prefix = _prefix(f"rollback-{snapshot.migration}")

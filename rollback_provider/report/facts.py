@@ -59,6 +59,7 @@ LOSING = (Action.DISCARDED, Action.AMBIGUOUS, Action.CONFLICT_RESTORED)
 ATTRIBUTIONS: dict[Attribution, str] = {
     Attribution.TRANSACTION: "The checkpoint was taken in the migration's transaction: its writes are known exactly.",
     Attribution.QUIET: "The caller vouched that only the migration wrote between snapshot and checkpoint.",
+    Attribution.JOURNAL: "The journal of the rollback that is undone holds each value it replaced: its writes are known exactly.",
     Attribution.UNKNOWN: "There is no checkpoint: each change may be the migration's or an application's.",
 }
 
@@ -164,7 +165,15 @@ def ledger_sentence(ledger: Ledger) -> str:
 
 def policy_sentence(policy: Policy) -> str:
     """What the policy decides."""
-    return f"{CONFLICTS[policy.conflicts]}; {AMBIGUOUS[policy.ambiguous]}".capitalize() + "."
+    sentence = f"{CONFLICTS[policy.conflicts]}; {AMBIGUOUS[policy.ambiguous]}".capitalize() + "."
+    return f"{sentence} Only a part is rolled back: {chosen(policy)}." if policy.partial else sentence
+
+
+def chosen(policy: Policy) -> str:
+    """What a rollback of a part is of, in words."""
+    rows = [f"the rows of {scope} with {predicate}" for scope, predicate in policy.rows.items()]
+    what = ", ".join([*policy.only, *rows]) or "everything"
+    return what if policy.part == "all" else f"the {policy.part} of {what}"
 
 
 def step_seconds(step: StepRecord) -> float | None:
@@ -189,6 +198,8 @@ def outcome(record: Record) -> Outcome:
     if record.abandoned:
         sentence = f"A person gave this rollback up with {_progress(record)}; the systems stay as they were left."
         return Outcome(Level.BAD, "Given up", sentence)
+    if record.undone_by:
+        return Outcome(Level.ATTENTION, "Undone", f"Rollback {record.undone_by} has undone this one.")
     if record.execution.status == "verified":
         return _verified(record)
     if record.execution.status == "executed":
@@ -231,6 +242,12 @@ def _verified(record: Record) -> Outcome:
         what = f"{steps} done in {duration(run.duration)}; {checks} found what the plan promised"
     else:
         what = f"Nothing differed from the snapshot, so nothing was taken back; {checks} found it so"
+    if record.policy.partial:
+        return Outcome(
+            Level.ATTENTION,
+            "A part rolled back and verified",
+            f"{what}. Only a part: {chosen(record.policy)}; all else is as the migration left it.",
+        )
     if warnings:
         return Outcome(
             Level.ATTENTION,

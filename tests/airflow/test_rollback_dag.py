@@ -49,6 +49,7 @@ def roll_back(run_dag: Callable[..., Run], memory_store: SnapshotStore) -> Calla
         "store": memory_store.url,
         "snapshot_id": None,
         "migration": None,
+        "undo": None,
         "plan_only": False,
         "conflicts": "keep",
         "ambiguous": "restore",
@@ -64,6 +65,16 @@ def test_an_approved_rollback_ends_as_success(
     assert read_system(system) == BEFORE
     begin = next(event for event in Journal(memory_store, run.xcom("report")).events if event.kind == "begin")
     assert begin.actor.endswith("/execute (started by dag_test), approved by ada")
+
+
+def test_a_rollback_is_undone(
+    roll_back: Callable[..., Run], system: str, snapshot_id: str, memory_store: SnapshotStore
+) -> None:
+    rollback_id = roll_back("Approve", snapshot_id=snapshot_id).xcom("report")
+    run = roll_back("Approve", undo=rollback_id)
+    assert (run.state, set(run.states.values())) == ("success", {"success"})
+    assert read_system(system) == MIGRATED
+    assert load_record(memory_store, run.xcom("report")).undoes == rollback_id
 
 
 def test_a_rejected_rollback_leaves_everything_and_ends_as_failed(
@@ -108,7 +119,15 @@ def test_the_question_shows_plan_and_ledger(
 
 
 @pytest.mark.parametrize(
-    "entered", [{}, {"snapshot_id": "shop-20260101T000000Z-000000000000"}, {"migration": "other"}], ids=str
+    "entered",
+    [
+        {},
+        {"snapshot_id": "shop-20260101T000000Z-000000000000"},
+        {"migration": "other"},
+        {"undo": "rollback-shop-20260101T000000Z-000000000000"},
+        {"migration": "shop", "undo": "rollback-shop-20260101T000000Z-000000000000"},
+    ],
+    ids=str,
 )
 def test_nothing_to_go_back_to_ends_as_failed(roll_back: Callable[..., Run], entered: dict[str, str]) -> None:
     run = roll_back(**entered)

@@ -69,7 +69,53 @@ def test_generate_takes_checkpoint_policy_and_fills(ctl: Ctl) -> None:
     rollback_id = ctl("generate", snapshot_id, "--checkpoint", early, *options, "--json").json["rollback_id"]
     record = ctl("show", rollback_id, "--json").json
     assert record["checkpointId"] == early
-    assert record["policy"] == {"conflicts": "restore", "ambiguous": "keep", "fill": {"a.b": "'x=y'", "a.c": "1"}}
+    assert record["policy"] == {
+        "conflicts": "restore",
+        "ambiguous": "keep",
+        "fill": {"a.b": "'x=y'", "a.c": "1"},
+        "only": [],
+        "part": "all",
+        "rows": {},
+    }
+
+
+def test_a_rollback_is_undone(ctl: Ctl) -> None:
+    rollback_id = ctl.generated()
+    assert ctl("undo", rollback_id).code == 2
+    assert f"rollbackctl undo {rollback_id}" in ctl("execute", rollback_id).out
+    write_row(ctl.system, "orders", "3", {"total": "30"})
+    made = ctl("undo", rollback_id, "--json")
+    assert made.code == 0, made.err
+    assert ctl.is_back() is False
+    undoing = made.json["rollback_id"]
+    assert "Restore orders" in ctl("undo", rollback_id).out
+    assert ctl("execute", undoing, "--json").json["undoes"] == rollback_id
+    assert ctl("verify", undoing).code == 0
+    assert read_system(ctl.system)["orders"] == {
+        "1": {"total": "10", "migrated": "yes"},
+        "2": {"total": "20", "migrated": "yes"},
+        "3": {"total": "30", "migrated": None},
+    }
+    assert ctl("show", rollback_id, "--json").json["undoneBy"] == undoing
+
+
+def test_a_part_is_rolled_back(ctl: Ctl) -> None:
+    snapshot_id = ctl.snapshot()
+    ctl.migrate()
+    ctl("checkpoint", snapshot_id)
+    rollback_id = ctl("generate", snapshot_id, "--only", "orders", "--json").json["rollback_id"]
+    ctl("execute", rollback_id)
+    verified = ctl("verify", rollback_id)
+    assert verified.code == 0
+    assert "A part rolled back and verified" in verified.out
+    assert read_system(ctl.system)["orders"]["1"] == {"total": "10"}
+    assert read_system(ctl.system)["items"]["1"] == {"sku": "a", "migrated": "yes"}
+    for options in (("--only-data",), ("--only-schema",), ("--rows", "orders: total = 10")):
+        refused = ctl("generate", snapshot_id, *options)
+        assert refused.code == 8
+        assert "as a whole" in refused.err
+    assert ctl("generate", snapshot_id, "--rows", "orders").code == 2
+    assert ctl("generate", snapshot_id, "--only", "nothing").code == 2
 
 
 def test_list_tells_of_snapshots_and_rollbacks(ctl: Ctl) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from rollback_provider.components.postgres.migration import observe
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
@@ -29,7 +29,7 @@ class Scenario:
     snapshot_id: str = ""
     plan: Plan | None = None
 
-    def begin(self, setup: str) -> Scenario:
+    def begin(self, setup: str) -> Self:
         """Sets the database up and takes the snapshot."""
         self.database.run(setup)
         spec = ComponentSpec(kind="postgres", name="db", connection=self.database.name, options=self.options)
@@ -37,7 +37,7 @@ class Scenario:
         self.snapshot_id = snapshot.id
         return self
 
-    def migrate(self, script: str) -> Scenario:
+    def migrate(self, script: str) -> Self:
         """Migrates while applications are quiet, and takes the checkpoint."""
         self.database.run(script)
         take_checkpoint(self.store, self.snapshot_id, self.database.resolve, self.progress, actor="test")
@@ -49,7 +49,7 @@ class Scenario:
             self.store, self.snapshot_id, "db", self.database.resolve, self.progress, actor="test", **options
         )
 
-    def application(self, script: str) -> Scenario:
+    def application(self, script: str) -> Self:
         """Applications write."""
         self.database.run(script)
         return self

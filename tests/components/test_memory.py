@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -14,6 +15,7 @@ from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
 from rollback_provider.core.model import Action, CheckStatus, ComponentSpec, Ledger, Plan, Policy, Record, Snapshot
 from rollback_provider.core.planner import generate
+from rollback_provider.core.undo import undo
 from rollback_provider.core.verifier import verify
 from rollback_provider.store import SnapshotStore
 from tests.contract.faults import Fuse, FusedProgress, FusedStore, KilledError
@@ -308,6 +310,26 @@ def test_verification_names_a_conflict_that_was_not_restored(make_shop: Callable
     write_row(shop.system, "t", "1", C)
     failed = [check for check in shop.verify(plan).execution.verification.checks if check.status is CheckStatus.FAILED]
     assert [check.name for check in failed] == ["conflicts"]
+
+
+def test_what_an_application_wrote_after_a_killed_worker_is_not_undone(make_shop: Callable[[State], Shop]) -> None:
+    """The row had been written, the worker was killed before it could say so."""
+    for moment in count(1):
+        shop = make_shop({"t": {"1": A}})
+        plan = shop.plan(shop.migrated({"t": {"1": B}}))
+        try:
+            execute(FusedStore(shop.store, Fuse(moment)), plan.rollback_id, no_connections, Watched(), actor=ACTOR)
+        except KilledError:
+            pass
+        else:
+            break
+        row = read_system(shop.system)["t"]["1"]
+        write_row(shop.system, "t", "1", row | {"w": "mine"})
+        execute(shop.store, plan.rollback_id, no_connections, Watched(), actor=ACTOR)
+        assert read_system(shop.system)["t"] == {"1": A | {"w": "mine"}}
+        undoing = undo(shop.store, plan.rollback_id, no_connections, Watched(), actor=ACTOR)
+        execute(shop.store, undoing.rollback_id, no_connections, Watched(), actor=ACTOR)
+        assert read_system(shop.system)["t"] == {"1": B | {"w": "mine"}}, f"killed at moment {moment}"
 
 
 def test_cancel_stops_between_rows(make_shop: Callable[[State], Shop]) -> None:

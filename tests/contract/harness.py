@@ -17,6 +17,9 @@ class Harness(Protocol):
 
     spec: ComponentSpec
 
+    part: str
+    """A part of it, as a policy names it, that a migration changes and that can be rolled back alone."""
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be stored or shown: at least the password, if the system has one."""
@@ -28,6 +31,10 @@ class Harness(Protocol):
 
     def migrate(self) -> None:
         """Changes the system as a migration does, in more than one place."""
+        ...
+
+    def migrate_again(self) -> None:
+        """Changes the migrated system as a second migration does, some of it in the same places."""
         ...
 
     def application_write(self) -> None:

@@ -12,19 +12,23 @@ from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Component
 from rollback_provider.core.errors import (
     ComponentUnavailableError,
+    ConfigurationError,
     ConflictError,
     DriftError,
+    LockedError,
     PermissionDeniedError,
     RollbackError,
 )
-from rollback_provider.core.executor import execute
+from rollback_provider.core.executor import abandon, execute
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import Action, CheckStatus, ComponentSpec, Plan, Policy, Record, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.registry import build
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.undo import undo
 from rollback_provider.core.verifier import verify
+from rollback_provider.report.facts import outcome
 from tests.contract.faults import Fuse, FusedProgress, FusedStore, KeptNotes, KilledError
 from tests.contract.harness import Harness
 
@@ -80,6 +84,10 @@ class Scenario:
             self.harness.application_write()
         return snapshot, self.generate(snapshot)
 
+    def undo(self, plan: Plan) -> Plan:
+        """Plans to undo a rollback."""
+        return undo(self.store, plan.rollback_id, self.harness.resolve, self.progress, actor=ACTOR)
+
     def assert_back(self, plan: Plan, expected: object) -> None:
         """The system is as expected, measured by the test and by the component, and there is nothing left to do."""
         assert self.harness.state() == expected
@@ -108,6 +116,14 @@ class ContractSuite:
         never_migrated = make_harness()
         never_migrated.application_write()
         return never_migrated.state()
+
+    @pytest.fixture
+    def migrated(self, make_harness: Callable[[], Harness]) -> object:
+        """The state that undoing a rollback must lead to: migrated, and written by the application."""
+        never_rolled_back = make_harness()
+        never_rolled_back.migrate()
+        never_rolled_back.application_write()
+        return never_rolled_back.state()
 
     def test_a_migration_is_taken_back(self, scenario: Scenario) -> None:
         """Without a checkpoint, everything since the snapshot goes."""
@@ -218,6 +234,163 @@ class ContractSuite:
             assert scenario.execute(plan).execution.status == "executed", f"killed at moment {moment}"
             scenario.assert_back(plan, written)
         assert moment > len(plan.steps) * 4, "each step has at least an intent and an outcome, before and after"
+
+    def test_two_migrations_are_taken_back_at_once(self, scenario: Scenario, written: object) -> None:
+        """To the older snapshot; what applications wrote between the two and since stays."""
+        first, _ = scenario.migrated()
+        second = scenario.snapshot()
+        scenario.harness.migrate_again()
+        scenario.checkpoint(second)
+        plan = scenario.generate(first)
+        assert plan.through == (second.id,)
+        assert not plan.ledger.total(Action.AMBIGUOUS, Action.CONFLICT_KEPT, Action.CONFLICT_RESTORED)
+        scenario.execute(plan)
+        assert scenario.harness.state() == written
+        assert scenario.verify(plan).execution.status == "verified"
+        assert load_record(scenario.store, plan.rollback_id).through == (second.id,)
+        assert not scenario.generate(first).steps
+
+    def test_a_later_migration_that_was_taken_back_is_no_part_of_it(self, scenario: Scenario, written: object) -> None:
+        """One after the other comes to the same."""
+        first, _ = scenario.migrated()
+        second = scenario.snapshot()
+        scenario.harness.migrate_again()
+        scenario.checkpoint(second)
+        scenario.execute(scenario.generate(second))
+        plan = scenario.generate(first)
+        assert plan.through == ()
+        scenario.execute(plan)
+        assert scenario.harness.state() == written
+
+    def test_what_a_later_migration_did_is_not_known_without_a_checkpoint(self, scenario: Scenario) -> None:
+        """The plan says so, or is refused."""
+        first, _ = scenario.migrated()
+        scenario.snapshot()
+        plan = scenario.generate(first)
+        assert plan.through == ()
+        assert [note for part in plan.components for note in part.notes if "no checkpoint tells" in note]
+        with pytest.raises(ConflictError, match="no checkpoint tells"):
+            scenario.generate(first, Policy(ambiguous="fail"))
+
+    def test_a_part_is_rolled_back_and_then_the_rest(self, scenario: Scenario, written: object) -> None:
+        """The record never takes the part for the whole."""
+        snapshot, whole = scenario.migrated()
+        part = scenario.harness.part
+        plan = scenario.generate(snapshot, Policy(only=(part,)))
+        assert (
+            0
+            < len(json.dumps([step.payload for step in plan.steps]))
+            < len(json.dumps([step.payload for step in whole.steps]))
+        )
+        scenario.execute(plan)
+        record = scenario.verify(plan)
+        assert record.execution.status == "verified", record.execution.verification
+        assert record.policy.partial
+        assert record.policy.only == (part,)
+        assert "part" in outcome(record).title
+        assert scenario.harness.state() != written
+        assert not scenario.generate(snapshot, Policy(only=(part,))).steps
+        rest = scenario.generate(snapshot)
+        assert rest.steps
+        scenario.execute(rest)
+        scenario.assert_back(rest, written)
+
+    def test_what_is_chosen_must_be_there(self, scenario: Scenario) -> None:
+        """A name that means nothing would otherwise roll back nothing, and call that done."""
+        snapshot, _ = scenario.migrated()
+        with pytest.raises(ConfigurationError, match="no such thing"):
+            scenario.generate(snapshot, Policy(only=("no such thing",)))
+        name = scenario.harness.spec.name
+        assert scenario.generate(snapshot, Policy(only=(name,))).steps
+
+    def test_a_rollback_is_undone(self, scenario: Scenario, migrated: object, written: object) -> None:
+        """Back to the migrated state, with what applications wrote before; and that is undone, too."""
+        _, plan = scenario.migrated()
+        scenario.execute(plan)
+        scenario.verify(plan)
+        undoing = scenario.undo(plan)
+        assert scenario.undo(plan).snapshot_id == undoing.snapshot_id
+        scenario.execute(undoing)
+        assert scenario.harness.state() == migrated
+        assert scenario.verify(undoing).execution.status == "verified"
+        assert load_record(scenario.store, undoing.rollback_id).undoes == plan.rollback_id
+        assert load_record(scenario.store, plan.rollback_id).undone_by == undoing.rollback_id
+        again = scenario.undo(undoing)
+        scenario.execute(again)
+        assert scenario.harness.state() == written
+        assert scenario.verify(again).execution.status == "verified"
+
+    def test_what_applications_wrote_since_a_rollback_survives_its_undoing(
+        self, scenario: Scenario, migrated: object
+    ) -> None:
+        """Nobody has to choose between the migration and the writes."""
+        _, plan = scenario.migrated(write=False)
+        scenario.execute(plan)
+        scenario.harness.application_write()
+        undoing = scenario.undo(plan)
+        assert not undoing.ledger.total(Action.DISCARDED, Action.AMBIGUOUS, Action.CONFLICT_RESTORED)
+        scenario.execute(undoing)
+        assert scenario.harness.state() == migrated
+        assert scenario.verify(undoing).execution.status == "verified"
+
+    def test_a_rollback_that_was_killed_and_resumed_is_undone(
+        self, make_harness: Callable[[], Harness], memory_store: Store, migrated: object
+    ) -> None:
+        """Wherever its worker died: what was done is known, and known once."""
+        for moment in count(1):
+            scenario = Scenario(make_harness(), memory_store)
+            _, plan = scenario.migrated()
+            try:
+                scenario.execute(plan, Fuse(moment))
+            except KilledError:
+                scenario.execute(plan)
+            else:
+                break
+            undoing = scenario.undo(plan)
+            assert not undoing.ledger.total()
+            scenario.execute(undoing)
+            assert scenario.harness.state() == migrated, f"killed at moment {moment}"
+
+    def test_a_rollback_that_was_given_up_half_way_is_undone(
+        self, make_harness: Callable[[], Harness], memory_store: Store, migrated: object
+    ) -> None:
+        """Then the system is as if it had never begun."""
+        for moment in count(1):
+            scenario = Scenario(make_harness(), memory_store)
+            _, plan = scenario.migrated()
+            try:
+                scenario.execute(plan, Fuse(moment))
+            except KilledError:
+                journal = Journal(scenario.store, plan.rollback_id)
+                if journal.executed:
+                    break
+                abandon(scenario.store, plan.rollback_id, actor=ACTOR)
+                if journal.touched:
+                    undoing = scenario.undo(plan)
+                    assert not undoing.ledger.total(), f"killed at moment {moment}"
+                    scenario.execute(undoing)
+                assert scenario.harness.state() == migrated, f"killed at moment {moment}"
+            else:
+                break
+
+    def test_only_what_was_done_can_be_undone(self, scenario: Scenario) -> None:
+        """Not a plan, not what is going on, and nothing twice."""
+        _, plan = scenario.migrated()
+        with pytest.raises(ConfigurationError, match="nothing to undo"):
+            scenario.undo(plan)
+        for moment in count(1):
+            with pytest.raises(KilledError):
+                scenario.execute(plan, Fuse(moment))
+            if Journal(scenario.store, plan.rollback_id).touched:
+                break
+        with pytest.raises(LockedError, match="not finished"):
+            scenario.undo(plan)
+        scenario.execute(plan)
+        scenario.execute(scenario.undo(plan))
+        with pytest.raises(ConfigurationError, match="undone already"):
+            scenario.undo(plan)
+        with pytest.raises(ConfigurationError, match="was undone by"):
+            scenario.verify(plan)
 
     def test_a_stale_plan_is_refused(self, scenario: Scenario) -> None:
         """What was approved is not what would happen. Nothing is changed, and a new plan can be made and executed."""

@@ -39,6 +39,7 @@ class MemoryHarness:
     """A shop."""
 
     secrets = (PASSWORD,)
+    part = "coupons"
 
     def __init__(self) -> None:
         self.name = f"contract-{next(_numbers)}"
@@ -63,6 +64,17 @@ class MemoryHarness:
             row["currency"] = "EUR"
         write_system(self.name, state)
 
+    def migrate_again(self) -> None:
+        """Changes again what the first has changed, and more."""
+        state = read_system(self.name)
+        orders = state["orders"]
+        orders["1"]["total"] = "2000"
+        orders["2"]["total"] = "21"
+        orders.pop("100")
+        orders["3"] = {"total": "3", "status": "again", "currency": "EUR"}
+        state["regions"] = {"north": {"name": "North"}}
+        write_system(self.name, state)
+
     def application_write(self) -> None:
         """Orders and customers as they come."""
         order = read_system(self.name)["orders"]["2"]
@@ -77,8 +89,11 @@ class MemoryHarness:
         write_system(self.name, read_system(self.name) | {"invoices": {}})
 
     def state(self) -> object:
-        """All rows."""
-        return read_system(self.name)
+        """All values of all rows. A row that has no value in a column and one that has no such column are alike."""
+        return {
+            scope: {key: {c: value for c, value in row.items() if value is not None} for key, row in rows.items()}
+            for scope, rows in read_system(self.name).items()
+        }
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:

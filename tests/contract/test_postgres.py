@@ -39,17 +39,30 @@ alter table orders add column currency text not null default 'EUR';
 drop view spending;
 alter table orders drop constraint orders_total_check, alter column total type text using total::text;
 create view spending as select customer_id, count(*) orders from orders group by 1;
-update orders set total = '1000.00' where id % 10 = 0;
+alter table orders disable trigger user;
+update orders set total = '1000.00', changed = '2026-01-04' where id % 10 = 0;
+alter table orders enable trigger user;
 delete from orders where id = 7;
-insert into orders (id, customer_id, total, state) values (100, 1, '5.00', 'imported');
+insert into orders (id, customer_id, total, state, changed) values (100, 1, '5.00', 'imported', '2026-01-04');
 drop table coupons;
 create table vouchers (code text primary key, value int);
 insert into vouchers values ('SPRING', 5);
 alter table customers alter column city set default 'nowhere';
 """
+AGAIN = """
+alter table customers add column tier text default 'silver';
+update customers set tier = 'gold', city = 'Oslo' where id = 3;
+delete from customers where id = 2 and not exists (select from orders where customer_id = 2);
+insert into customers (id, name) overriding system value values (50, 'Again');
+create table regions (id int primary key);
+alter table vouchers add column note text;
+update vouchers set value = 6;
+drop view spending;
+create view spending as select customer_id, 1 one from orders group by 1;
+"""
 APPLICATION = """
 update orders set {status} = 'shipped' where id in (2, 3);
-insert into orders (id, customer_id, total, {status}, changed) values (200, 2, 42, 'new', '2026-01-02');
+insert into orders (id, customer_id, total, {status}, changed) values (200, 2, '42.00', 'new', '2026-01-02');
 insert into customers (name, city) overriding system value values ('Barbara', 'Boston');
 update customers set city = 'Cambridge' where name = 'Ada';
 delete from orders where id = 11;
@@ -60,6 +73,7 @@ class PostgresHarness:
     """A shop in a database of its own."""
 
     secrets = (PASSWORD,)
+    part = "public.coupons"
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -75,6 +89,10 @@ class PostgresHarness:
     def migrate(self) -> None:
         """Schema and rows."""
         self.database.run(MIGRATION)
+
+    def migrate_again(self) -> None:
+        """Schema and rows, some of them the same."""
+        self.database.run(AGAIN)
 
     def application_write(self) -> None:
         """Orders and customers as they come, under either schema."""

@@ -177,7 +177,7 @@ def test_drift_after_the_first_step_is_our_own(setting: Setting) -> None:
         write_system(system, read_system(system) | {"added": {"1": {"a": "b"}}})
     plan = setting.plan(snapshot)
     with pytest.raises(KilledError):
-        setting.execute(plan, store=FusedStore(setting.store, Fuse(AFTER_LOCKS + 10)))
+        setting.execute(plan, store=FusedStore(setting.store, Fuse(AFTER_LOCKS + 17)))
     assert Journal(setting.store, plan.rollback_id).done(plan.steps[0].id)
     setting.execute(plan)
     assert setting.is_back()

@@ -7,7 +7,8 @@ from rollback_provider.cli.commands.views import snapshot_table
 from rollback_provider.cli.session import Session
 from rollback_provider.cli.specification import read_specification
 from rollback_provider.core import capturer, executor, planner, verifier
-from rollback_provider.core.model import Policy
+from rollback_provider.core import undo as undoing
+from rollback_provider.core.model import Plan, Policy
 
 
 def snapshot(session: Session) -> int:
@@ -56,11 +57,38 @@ def generate(session: Session) -> int:
         session.connections,
         session.progress,
         actor=session.actor,
-        policy=Policy(conflicts=arguments.conflicts, ambiguous=arguments.ambiguous, fill=dict(arguments.fill)),
+        policy=Policy(
+            conflicts=arguments.conflicts,
+            ambiguous=arguments.ambiguous,
+            fill=dict(arguments.fill),
+            only=tuple(arguments.only),
+            part=arguments.part,
+            rows=dict(arguments.rows),
+        ),
         checkpoint_id=arguments.checkpoint,
         watch=session.interrupt.watch,
     )
-    if arguments.json:
+    return _show(session, plan)
+
+
+def undo(session: Session) -> int:
+    """Makes a plan to undo a rollback."""
+    arguments = session.arguments
+    plan = undoing.undo(
+        session.store,
+        arguments.rollback_id,
+        session.connections,
+        session.progress,
+        actor=session.actor,
+        policy=Policy(conflicts=arguments.conflicts, fill=dict(arguments.fill)),
+        watch=session.interrupt.watch,
+    )
+    return _show(session, plan)
+
+
+def _show(session: Session, plan: Plan) -> int:
+    """Prints a plan that has just been made."""
+    if session.arguments.json:
         session.emit({"rollback_id": plan.rollback_id})
         return 0
     from rollback_provider.report.terminal import ledger_table, plan_table
@@ -96,6 +124,7 @@ def execute(session: Session) -> int:
         timeline(record),
         outcome_panel(record),
         f"To measure whether it is complete: rollbackctl verify {record.rollback_id}",
+        f"To undo it, should it have been the wrong decision: rollbackctl undo {record.rollback_id}",
     )
     return 0
 

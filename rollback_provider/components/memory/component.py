@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from threading import Event
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from rollback_provider.components.memory.merge import Finding, Rules, Versions
 from rollback_provider.components.memory.systems import Row, State, System, find_system, put_row
+from rollback_provider.components.memory.undoing import before_and_after, came_about, written
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
-from rollback_provider.core.errors import ComponentError, ComponentUnavailableError, ConfigurationError, ConflictError
+from rollback_provider.core.errors import (
+    ComponentError,
+    ComponentUnavailableError,
+    ConfigurationError,
+    ConflictError,
+    UnsupportedError,
+)
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
     Action,
@@ -53,16 +60,9 @@ class MemoryComponent:
 
     def capture(self, blobs: BlobWriter, progress: Progress) -> ComponentState:
         """Copies the whole state into one blob."""
-        state = self._read()
-        rows = sum(len(rows) for rows in state.values())
-        progress.update(self.spec.name, done=rows, total=rows)
-        return ComponentState(
-            spec=self.spec,
-            identity=self.identity(),
-            captured=utcnow(),
-            payload={"state": _save(blobs, state)},
-            summary={"scopes": len(state), "rows": rows},
-        )
+        taken = self._state(self._read(), blobs)
+        progress.update(self.spec.name, done=taken.summary["rows"], total=taken.summary["rows"])
+        return taken
 
     def checkpoint(self, snapshot: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """Copies the whole state again."""
@@ -84,8 +84,10 @@ class MemoryComponent:
             left: State = _load(blobs, checkpoint.payload["state"])
         else:
             left = then if policy.ambiguous == "keep" else now
+        if policy.part != "all" or policy.rows:
+            raise UnsupportedError("Scopes go back as a whole", component=self.spec.name)
         steps: list[Step] = []
-        for number, scope in enumerate(sorted({**then, **left, **now}), start=1):
+        for number, scope in enumerate(_chosen(policy, {**then, **left, **now}), start=1):
             rules = Rules.between(scope, then, left, policy.fill)
             changes = {}
             keys = _keys(scope, then, left, now)
@@ -108,7 +110,7 @@ class MemoryComponent:
             component=self.spec.name,
             fingerprint=self._scopes(),
             steps=tuple(steps),
-            payload={"left": _save(blobs, left)},
+            payload={"then": snapshot.payload["state"], "left": _save(blobs, left), "only": list(policy.only)},
         )
 
     def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
@@ -134,18 +136,23 @@ class MemoryComponent:
         listed = [LedgerEntry.model_validate(note["listed"]) for note in earlier if "listed" in note]
         for entry in listed:
             ledger.add(entry)
+        begun = {note["writes"]: note for note in earlier if "writes" in note}
         while remaining := sorted(({*changes, *self._read().get(scope, {})}) - settled):
             for key in remaining:
                 planned, target = changes.get(key, (None, None))
                 self._stop_if_cancelled()
                 with system.lock:
                     rows = Versions(target, planned, system.state.get(scope, {}).get(key))
+                    if key in begun and came_about(begun[key], rows.now):
+                        settled.add(key)
+                        continue
                     result, findings = rules.settle(rows, "keep")
                     for found in (self._entry(scope, key, finding, rows) for finding in findings):
                         if found not in listed:
                             notes.add({"listed": found.to_json()})
                             ledger.add(found)
                     if result != rows.now:
+                        notes.add({"writes": key, "was": rows.now, "is": result})
                         put_row(system.state.setdefault(scope, {}), key, result)
                 notes.add({"settled": key, "written": result != rows.now})
                 settled.add(key)
@@ -170,9 +177,14 @@ class MemoryComponent:
         progress: Progress,
     ) -> list[Check]:
         """Compares every row with the snapshot; what differs must be an application's."""
-        then: State = _load(blobs, snapshot.payload["state"])
+        then: State = _load(blobs, plan.payload["then"])
         left: State = _load(blobs, plan.payload["left"])
         now = self._read()
+        if plan.payload["only"]:
+            then, left, now = (
+                {scope: rows for scope, rows in state.items() if scope in plan.payload["only"]}
+                for state in (then, left, now)
+            )
         stale = sorted(scope for scope in {**then, **left, **now} if (scope in now) != _stays(scope, then, left, now))
         checks = [self._check("scopes", "", len(then), len(now), stale, f"{len(then)} scopes in the snapshot")]
         for scope in sorted({**then, **now}):
@@ -189,6 +201,60 @@ class MemoryComponent:
             progress.update(f"verify {scope}", done=len(keys), total=len(keys))
         return [*checks, *self._restored(ledger, now)]
 
+    def before_rollback(
+        self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Copies the whole state."""
+        return self._state(self._read(), blobs)
+
+    def undone(
+        self,
+        snapshot: ComponentState,
+        before: ComponentState,
+        plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> tuple[ComponentState, ComponentState]:
+        """Lays each row that a step has written over the state before: as it was then, and as the step left it."""
+        then: State = _load(blobs, before.payload["state"])
+        writes = {step.payload["scope"]: written(notes(step.id)) for step in plan.steps}
+        then, left = before_and_after(then, writes, self._read())
+        return self._state(then, blobs), self._state(left, blobs)
+
+    def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
+        """Scopes of then and now."""
+        return sorted({**_load(blobs, snapshot.payload["state"]), **self._read()})
+
+    def shares(self, other: ComponentSpec) -> bool:
+        """A system is one whole."""
+        return True
+
+    def compose(
+        self,
+        earlier: tuple[ComponentState, ComponentState],
+        later: tuple[ComponentState, ComponentState],
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+    ) -> tuple[ComponentState, ComponentState]:
+        """Settles each row of the later snapshot as if the earlier migration were taken back in it."""
+        then, left, between = (cast(State, _load(blobs, state.payload["state"])) for state in (*earlier, later[0]))
+        back: State = {}
+        for scope in sorted({**then, **left, **between}):
+            rules = Rules.between(scope, then, left, policy.fill)
+            if _stays(scope, then, left, between):
+                back[scope] = {}
+            for key in _keys(scope, then, left, between):
+                rows = _versions(scope, key, then, left, between)
+                target, findings = rules.settle(rows, policy.conflicts)
+                for finding in findings:
+                    self._refuse(finding.action, policy, scope, key)
+                    ledger.add(self._entry(scope, key, finding, rows))
+                if target is not None:
+                    back[scope][key] = target
+        return self._state(back, blobs), later[1]
+
     def export(self, plan: ComponentPlan, blobs: BlobReader) -> Iterator[tuple[str, bytes]]:
         """Each step as its script and the rows it writes."""
         for step in plan.steps:
@@ -202,6 +268,15 @@ class MemoryComponent:
     def close(self) -> None:
         """Forgets a cancellation."""
         self._cancelled.clear()
+
+    def _state(self, state: State, blobs: BlobWriter) -> ComponentState:
+        return ComponentState(
+            spec=self.spec,
+            identity=self.identity(),
+            captured=utcnow(),
+            payload={"state": _save(blobs, state)},
+            summary={"scopes": len(state), "rows": sum(len(rows) for rows in state.values())},
+        )
 
     def _system(self) -> System:
         system = find_system(self._name)
@@ -299,6 +374,10 @@ class MemoryComponent:
 def _stays(scope: str, then: State, left: State, now: State) -> bool:
     """Whether a scope exists once the rollback is done."""
     return scope in now if (scope in then) == (scope in left) else scope in then
+
+
+def _chosen(policy: Policy, scopes: Iterable[str]) -> list[str]:
+    return sorted(scope for scope in scopes if not policy.only or scope in policy.only)
 
 
 def _keys(scope: str, *states: State) -> list[str]:

@@ -38,7 +38,8 @@ def merge_of(action: Json) -> Merge:
         Child(child["schema"], child["name"], tuple((mine, theirs) for mine, theirs in child["pairs"]), child["itself"])
         for child in action.get("children", ())
     )
-    return Merge(table, table.key_columns, columns_of_action(action), children)
+    beside = tuple(Column(**column) for column in action.get("beside", ()))
+    return Merge(table, table.key_columns, columns_of_action(action), children, beside)
 
 
 def lines_of(action: Json, base: Base, blobs: BlobReader) -> Iterator[Sequence[bytes]]:

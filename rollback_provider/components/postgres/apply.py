@@ -21,6 +21,7 @@ from rollback_provider.components.postgres.actions import lines_of, locks_of, me
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.horizon import Horizon, since
 from rollback_provider.components.postgres.merge import Merge
+from rollback_provider.components.postgres.replaced import Replaced
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.salvage import Salvage
 from rollback_provider.components.postgres.session import LOCK_TIMEOUT_MS, RETRYABLE, Session, patiently
@@ -118,6 +119,7 @@ class Applier:
     def _transaction(self, unit: _Unit, number: int) -> None:
         session = self._session
         self._writer.ledger = LedgerWriter(self._blobs)
+        replaced = self._writer.replaced = Replaced(self._blobs)
         tally = deepcopy(self._tally)
         if unit.transactional:
             session.execute("begin")
@@ -127,7 +129,8 @@ class Applier:
             unit.work()
             row = session.execute("select pg_current_xact_id()::text").fetchone()
             ledger = self._writer.ledger.seal()
-            self._notes.add({"unit": number, "xid": row[0] if row else "", "ledger": ledger.to_json()})
+            noted = {"unit": number, "xid": row[0] if row else "", "ledger": ledger.to_json()}
+            self._notes.add(noted | replaced.to_json())
             if unit.transactional:
                 session.execute("commit")
         except BaseException:
@@ -250,6 +253,7 @@ class Applier:
 
     def _salvage(self, salvage: Salvage) -> None:
         self._session.execute(salvage.lock())
+        self._replaced().add_rows(self._session, salvage)
         for entry in salvage.entries(self._session, self._component):
             self._writer.ledger.add(entry)
 
@@ -276,13 +280,14 @@ class Applier:
 
     def _row_units(self, action: Json, batch: int | None, locks: tuple[str, ...]) -> Iterator[_Unit]:
         merge = merge_of(action)
-        run: Callable[[Merge, list[bytes]], None] = {
+        ways: dict[str, Callable[[Merge, list[bytes]], None]] = {
             "update": self._writer.update,
             "delete": self._writer.delete,
             "insert": self._writer.insert,
-            "refill": self._writer.refill,
+            "refill": partial(self._writer.refill, keep=bool(action.get("replaces"))),
             "reload": lambda *_: None,
-        }[action["op"]]
+        }
+        run = ways[action["op"]]
 
         def lines() -> Iterator[Sequence[bytes]]:
             return lines_of(action, self._base, self._blobs)
@@ -330,11 +335,13 @@ class Applier:
     def _deferred(self, action: Json) -> None:
         """Runs actions with these foreign keys checked at the end; where that fails, row by row without."""
         self._session.execute("savepoint circle")
+        kept = len(self._replaced().changes)
         try:
             self._run_deferred(action)
         except BREAKS:
             # An application has taken away what some row refers to: then the others come back, and that one is listed.
             self._session.execute("rollback to savepoint circle")
+            del self._replaced().changes[kept:]
             self._run_all(action)
         self._session.execute("release savepoint circle")
 
@@ -367,6 +374,10 @@ class Applier:
         for each in action["actions"]:
             for unit in self._units_of(each, None):
                 unit.work()
+
+    def _replaced(self) -> Replaced:
+        assert self._writer.replaced is not None  # noqa: S101  every transaction has one
+        return self._writer.replaced
 
     def _batch(
         self, run: Callable[[Merge, list[bytes]], None], merge: Merge, batches: Batches, number: int, total: int

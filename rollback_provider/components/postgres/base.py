@@ -26,12 +26,12 @@ class Origin:
     """Where and when the rows of a table were copied as a whole.
 
     :param filenode: of the table then
-    :param xmin: horizon of that moment
+    :param xmin: horizon of that moment; None where the rows were put together and are not those of any heap
     """
 
     blocks: tuple[Block, ...]
     filenode: int
-    xmin: int
+    xmin: int | None
 
 
 class Base:

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
 from rollback_provider.components.postgres import catalog as catalogs
-from rollback_provider.components.postgres.access import (
-    check_owned,
-    check_readable,
-    refuse_running_migration,
-    tables_in,
-)
+from rollback_provider.components.postgres.access import check_readable, refuse_running_migration, tables_in
 from rollback_provider.components.postgres.apply import Applier
 from rollback_provider.components.postgres.base import Base
-from rollback_provider.components.postgres.catalog.sql_text import ident
+from rollback_provider.components.postgres.composing import compose
 from rollback_provider.components.postgres.copier import Copier
-from rollback_provider.components.postgres.delta import DeltaReader
-from rollback_provider.components.postgres.horizon import Horizon, current_xmin
-from rollback_provider.components.postgres.images import load_deltas, save_deltas, save_rows
-from rollback_provider.components.postgres.planning.conversions import converts
-from rollback_provider.components.postgres.planning.desk import Desk, Situation
-from rollback_provider.components.postgres.planning.planner import DataPlanner
-from rollback_provider.components.postgres.reverse import retyped, reverse
-from rollback_provider.components.postgres.sequences import behind, sequence_values
+from rollback_provider.components.postgres.planning.rollback import plan_rollback
+from rollback_provider.components.postgres.selection import in_part, names_in, part_of
 from rollback_provider.components.postgres.session import (
     Session,
     conninfo,
@@ -37,11 +25,11 @@ from rollback_provider.components.postgres.session import (
     reading,
 )
 from rollback_provider.components.postgres.soft_drop.acceptance import drop_for_good, soft_drops
-from rollback_provider.components.postgres.steps import assemble
-from rollback_provider.components.postgres.taking import EarlierCopy, take_rows, types_of
+from rollback_provider.components.postgres.undo.states import states
 from rollback_provider.components.postgres.verify import Verifier
-from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
-from rollback_provider.core.errors import ConfigurationError, UnsupportedError
+from rollback_provider.components.postgres.view import View, catalog_of, schemas_of
+from rollback_provider.core.component import BlobReader, Blobs, ConnectionResolver, Notes, Progress
+from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
     Check,
@@ -53,7 +41,6 @@ from rollback_provider.core.model import (
     SoftDrop,
     Step,
     StepOutcome,
-    utcnow,
 )
 
 
@@ -75,7 +62,6 @@ class PostgresComponent:
         if schemas is not None and (not isinstance(schemas, list) or not all(isinstance(s, str) for s in schemas)):
             raise ConfigurationError("`schemas` must be a list of names", component=spec.name)
         self.spec = spec
-        self._schemas: Sequence[str] | None = schemas
         self._connections = connections
         self._session: Session | None = None
         self._copiers: list[Copier] = []
@@ -88,96 +74,18 @@ class PostgresComponent:
 
     def capture(self, blobs: Blobs, progress: Progress) -> ComponentState:
         """Schema, all rows, and sequences, under one snapshot of the database."""
-        with self._reading() as (session, copier):
-            catalog = catalogs.capture(session, self._schemas)
-            return self._captured(session, copier, catalog, None, blobs, progress)
+        with self._viewing(blobs, progress) as view:
+            return view.capture()
 
     def capture_since(self, earlier: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """The same; of tables in which little has changed since an earlier state only the changes are copied."""
-        with self._reading() as (session, copier):
-            catalog = catalogs.capture(session, self._schemas)
-            then = catalog_of(earlier, blobs)
-            copy = None
-            if then.same_database(catalog):
-                same_types = self._schemas is None and types_of(then) == types_of(catalog)
-                copy = EarlierCopy(Base(earlier.payload["rows"], None, blobs), same_types=same_types)
-            return self._captured(session, copier, catalog, copy, blobs, progress)
-
-    def _captured(
-        self,
-        session: Session,
-        copier: Copier,
-        catalog: catalogs.Catalog,
-        earlier: EarlierCopy | None,
-        blobs: Blobs,
-        progress: Progress,
-    ) -> ComponentState:
-        tables = catalog.tables()
-        taken = take_rows(session, copier, tables, earlier, blobs, progress, f"{self.spec.name}: copying rows")
-        outside = sorted(tables_in(session, None).keys() - {table.oid for table in tables})
-        payload = self._payload(session, catalog, blobs) | {
-            "rows": save_rows(taken.rows, blobs),
-            "deltas": save_deltas(taken.deltas, blobs) if taken.deltas else None,
-            "outside": outside,
-        }
-        summary = {"tables": len(tables), "rows": taken.count}
-        return self._state(session, payload, summary).model_copy(update={"blobs": taken.reused})
+        with self._viewing(blobs, progress) as view:
+            return view.capture(earlier)
 
     def checkpoint(self, snapshot: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """Catalog and changed rows since the snapshot."""
-        with self._reading() as (session, copier):
-            return self.changes(session, copier, snapshot, blobs, progress)
-
-    def catch_up(
-        self, session: Session, copier: Copier, snapshot: ComponentState, blobs: Blobs, progress: Progress
-    ) -> ComponentState:
-        """What changed since the rows of the snapshot were copied, be it before or after it was sealed: to be laid over these rows."""
-        return self._changes(session, copier, snapshot, (None, None), blobs, progress)
-
-    def changes(
-        self,
-        session: Session,
-        copier: Copier,
-        snapshot: ComponentState,
-        blobs: Blobs,
-        progress: Progress,
-        *,
-        caught_up: ComponentState | None = None,
-    ) -> ComponentState:
-        """What changed in the current transaction's view since the snapshot, or since it was caught up."""
-        since = (
-            (caught_up.payload["deltas"], caught_up.payload["xmin"])
-            if caught_up
-            else (snapshot.payload["deltas"], snapshot.payload["xmin"])
-        )
-        return self._changes(session, copier, snapshot, since, blobs, progress)
-
-    def _changes(
-        self,
-        session: Session,
-        copier: Copier,
-        snapshot: ComponentState,
-        since: tuple[str | None, int | None],
-        blobs: Blobs,
-        progress: Progress,
-    ) -> ComponentState:
-        """What changed since a moment: the delta that is laid over the snapshot's rows, and the horizon."""
-        overlay, xmin = since
-        then = catalog_of(snapshot, blobs)
-        now = catalogs.capture(session, self._schemas, since=then)
-        base = Base(snapshot.payload["rows"], overlay, blobs)
-        reader = DeltaReader(session, copier, base, xmin, trackable=then.same_database(now))
-        deltas = reader.read(reverse(then, now).tables, blobs, progress)
-        payload = self._payload(session, now, blobs) | {
-            "deltas": save_deltas(deltas, blobs),
-            "catchUp": overlay,
-            "own": None,
-        }
-        summary = {
-            "tables changed": len(deltas),
-            "rows changed": sum(d.changed_rows for d in deltas if not d.rewritten),
-        }
-        return self._state(session, payload, summary)
+        with self._viewing(blobs, progress) as view:
+            return view.changes(snapshot)
 
     def plan(
         self,
@@ -189,57 +97,12 @@ class PostgresComponent:
         progress: Progress,
     ) -> ComponentPlan:
         """The schema's difference as DDL and the rows' three-way merge."""
-        then = catalog_of(snapshot, blobs)
-        with self._reading() as (session, copier):
-            now = catalogs.capture(session, self._schemas, since=then)
-            types = {(r.oid, r.number): r for r in retyped(then, now)}
-            unconvertible = frozenset(key for key, r in types.items() if not converts(session, r))
-            reversal = reverse(then, now, unconvertible=unconvertible)
-            moved = [table.scope for table in reversal.dropped if table.oid in snapshot.payload["outside"]]
-            refusals = [
-                *reversal.refusals,
-                *(f"table {name} was moved here from a schema outside the snapshot" for name in moved),
-            ]
-            if refusals:
-                raise UnsupportedError(
-                    "This migration cannot be taken back: " + "; ".join(refusals),
-                    component=self.spec.name,
-                    next_step="Undo these by hand, then generate again",
-                )
-            check_owned(session, reversal, self.spec.name)
-            changes = checkpoint or self.changes(session, copier, snapshot, blobs, progress)
-            base = Base(snapshot.payload["rows"], changes.payload["catchUp"], blobs)
-            situation = Situation(
-                base=base,
-                deltas=load_deltas(changes.payload["deltas"], blobs),
-                reversal=reversal,
-                retyped=types,
-                unconvertible=unconvertible,
-                since=Horizon(changes.payload["xmin"], changes.payload["own"]),
-                attributed=checkpoint is not None,
-                policy=policy,
-            )
-            planner = DataPlanner(Desk(self.spec.name, session, copier, situation, blobs, ledger, progress))
-            source = {"rows": snapshot.payload["rows"], "catch_up": changes.payload["catchUp"]}
-            steps = assemble(
-                self.spec.name,
-                reversal,
-                planner,
-                behind(session, snapshot.payload["sequences"], reversal.sequences),
-                source,
-            )
-            return ComponentPlan(
-                component=self.spec.name,
-                fingerprint=now.fingerprint(),
-                steps=steps,
-                notes=(*reversal.notes, *_vouched(checkpoint)),
-                payload={"catchUp": changes.payload["catchUp"]},
-            )
+        with self._viewing(blobs, progress) as view:
+            return plan_rollback(view, snapshot, checkpoint, policy, ledger)
 
     def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
         """Of the schema as it is now. Rows may change: the merge is computed from what it finds."""
-        with self._reading() as (session, _):
-            return catalogs.capture(session, self._schemas, since=catalog_of(snapshot, blobs)).fingerprint()
+        return self._catalog(catalog_of(snapshot, blobs)).fingerprint()
 
     def apply(self, step: Step, blobs: Blobs, notes: Notes, progress: Progress) -> StepOutcome:
         """Runs one step under the database's advisory lock."""
@@ -260,12 +123,59 @@ class PostgresComponent:
     ) -> list[Check]:
         """Schema, rows, checksums, foreign keys and sequences against the snapshot."""
         del checkpoint  # the plan names the deltas it was made from
-        with self._reading() as (session, copier):
+        with self._viewing(blobs, progress) as view:
             then = catalog_of(snapshot, blobs)
-            now = catalogs.capture(session, self._schemas, since=then)
-            base = Base(snapshot.payload["rows"], plan.payload["catchUp"], blobs)
-            verifier = Verifier(self.spec.name, session, copier, base, plan, blobs)
-            return verifier.run(then, now, snapshot.payload["sequences"], ledger, progress)
+            now = view.catalog(since=then)
+            rows, sequences = plan.payload["rows"], snapshot.payload["sequences"]
+            compared = plan.payload.get("compared")
+            if compared:
+                rows, sequences = compared["rows"], compared["sequences"]
+                then, now = part_of(then, compared["names"]), part_of(now, compared["seen"])
+            base = Base(rows, plan.payload["catch_up"], blobs)
+            verifier = Verifier(self.spec.name, view.session, view.copier, base, plan, blobs)
+            checks = verifier.run(then, now, sequences, ledger, progress)
+            return in_part(checks, compared) if compared else checks
+
+    def shares(self, other: ComponentSpec) -> bool:
+        """Whether both look at some schema."""
+        mine, theirs = schemas_of(self.spec), schemas_of(other)
+        return mine is None or theirs is None or bool(set(mine) & set(theirs))
+
+    def compose(
+        self,
+        earlier: tuple[ComponentState, ComponentState],
+        later: tuple[ComponentState, ComponentState],
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+    ) -> tuple[ComponentState, ComponentState]:
+        """The rows of both, put together from the store."""
+        return compose(self.spec.name, earlier, later, policy, blobs, ledger)
+
+    def scopes(self, snapshot: ComponentState, blobs: BlobReader) -> Iterable[str]:
+        """Objects of the snapshot and of now that are no part of others: tables, views, types, functions."""
+        then = catalog_of(snapshot, blobs)
+        return sorted(names_in(then) | names_in(self._catalog(then)))
+
+    def before_rollback(
+        self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Catalog, and what has changed since the snapshot in the tables that the plan touches."""
+        with self._viewing(blobs, progress) as view:
+            return view.before_rollback(snapshot, plan)
+
+    def undone(
+        self,
+        snapshot: ComponentState,
+        before: ComponentState,
+        plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> tuple[ComponentState, ComponentState]:
+        """The rows that were kept, with what the transactions of the rollback have replaced laid over them."""
+        with self._viewing(blobs, progress) as view:
+            return states(view, snapshot, before, plan, notes)
 
     def soft_drops(self) -> list[SoftDrop]:
         """By the records that the objects bear, in all schemas."""
@@ -310,13 +220,22 @@ class PostgresComponent:
             self._session = open_session(self.info, self.spec.name)
         return self._session
 
+    def _catalog(self, since: catalogs.Catalog) -> catalogs.Catalog:
+        with self._reading() as (session, _):
+            return catalogs.capture(session, schemas_of(self.spec), since=since)
+
+    @contextmanager
+    def _viewing(self, blobs: Blobs, progress: Progress) -> Iterator[View]:
+        with self._reading() as (session, copier):
+            yield View(self.spec, session, copier, blobs, progress)
+
     @contextmanager
     def _reading(self) -> Iterator[tuple[Session, Copier]]:
         with mapped(self.spec.name):
             session = self._open()
-            refuse_running_migration(session, self._schemas, self.spec.name)
-            tables = tables_in(session, self._schemas)
-            check_readable(session, list(tables), self._schemas, self.spec.name)
+            refuse_running_migration(session, schemas_of(self.spec), self.spec.name)
+            tables = tables_in(session, schemas_of(self.spec))
+            check_readable(session, list(tables), schemas_of(self.spec), self.spec.name)
             with reading(session, list(tables.values()), self.spec.name) as exported:
                 copier = Copier(session, exported, self.info, self.spec.name)
                 self._copiers.append(copier)
@@ -324,33 +243,3 @@ class PostgresComponent:
                     yield session, copier
                 finally:
                     self._copiers.remove(copier)
-
-    def _payload(self, session: Session, catalog: catalogs.Catalog, blobs: BlobWriter) -> Json:
-        return {
-            "catalog": blobs.put_blob(json.dumps(catalog.to_json()).encode()).digest,
-            "fingerprint": catalog.fingerprint(),
-            "xmin": current_xmin(session),
-            "server": session.info.server_version,
-            "sequences": sequence_values(
-                session, [ident(sequence.schema, sequence.name) for sequence in catalog.sequences()]
-            ),
-        }
-
-    def _state(self, session: Session, payload: Json, summary: dict[str, int]) -> ComponentState:
-        return ComponentState(
-            spec=self.spec, identity=identity_of(session), captured=utcnow(), payload=payload, summary=summary
-        )
-
-
-def catalog_of(state: ComponentState, blobs: BlobReader) -> catalogs.Catalog:
-    """The catalog that a state holds."""
-    return catalogs.Catalog.from_json(json.loads(blobs.get_blob(state.payload["catalog"])))
-
-
-def _vouched(checkpoint: ComponentState | None) -> list[str]:
-    """What a plan takes on somebody's word."""
-    if checkpoint is None or checkpoint.payload["own"] is not None:
-        return []
-    rows = checkpoint.summary.get("rows changed", 0)
-    said = f"all {rows:,} rows written between snapshot and checkpoint count as the migration's"
-    return [f"{said}, on the word of whoever took the checkpoint that nobody else wrote"]

@@ -35,7 +35,7 @@ def order_of(change: TableChange) -> tuple[Column, ...] | None:
     by_number = {column.number: column for column in change.now.columns}
     key = [by_number.get(change.columns.get(column.number) or 0) for column in change.then.key_columns]
     pairs = list(zip(change.then.key_columns, key, strict=True))
-    if not pairs or not all(now and _written_alike(then.type, now.type) for then, now in pairs):
+    if not pairs or not all(now and written_alike(then.type, now.type) for then, now in pairs):
         return None
     found = [column for column in key if column]
     return (*found, *(c for c in change.now.columns if c not in found and not c.generated))
@@ -47,7 +47,7 @@ _SEVERAL_WAYS = frozenset({"numeric", "real", "double precision", "interval", "c
 """Types of which two values can be equal and not look the same."""
 
 
-def _written_alike(then: str, now: str) -> bool:
+def written_alike(then: str, now: str) -> bool:
     """Whether equal values of two types of a key column have the same text, and only they."""
     base = [re.sub(r"\(.*?\)", "", name).strip() for name in (then, now)]
     for family in (_INTEGERS, _STRINGS):
@@ -73,8 +73,9 @@ class DeltaReader:
         self._trackable = trackable
 
     def read(self, changes: Sequence[TableChange], blobs: Blobs, progress: Progress) -> list[TableDelta]:
-        """Deltas of those tables that changed."""
-        return [delta for change in changes if (delta := self._table(change, blobs, progress))]
+        """Deltas of those tables that changed, as far as the base holds their rows."""
+        known = (change for change in changes if change.then.oid in self._base.tables)
+        return [delta for change in known if (delta := self._table(change, blobs, progress))]
 
     def _table(self, change: TableChange, blobs: Blobs, progress: Progress) -> TableDelta | None:
         order = order_of(change)
@@ -188,7 +189,7 @@ def is_traceable(base: Base, oid: int, now: Table, xmin: int) -> bool:
     :param xmin: the horizon now
     """
     origin = base.origin(oid)
-    return now.filenode == origin.filenode and xmin - origin.xmin < REACH
+    return origin.xmin is not None and now.filenode == origin.filenode and xmin - origin.xmin < REACH
 
 
 def whole(session: Session, table: Table, label: str, columns: Sequence[Column], key: int) -> list[Extract]:

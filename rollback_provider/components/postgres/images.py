@@ -17,12 +17,12 @@ from rollback_provider.core.model import Json
 class TableRows:
     """All rows of one table in the snapshot, as COPY lines of ``table.stored_columns``.
 
-    :param xmin: horizon of the moment when they were copied
+    :param xmin: horizon of the moment when they were copied; None where they were put together and can only be compared by value
     """
 
     table: Table
     blocks: tuple[Block, ...]
-    xmin: int
+    xmin: int | None
 
     @property
     def rows(self) -> int:
@@ -41,7 +41,7 @@ class TableDelta:
     :param rewritten: `changed` holds all rows, because new ones cannot be told from old ones
     :param deleted: keys of rows that are gone
     :param rows: number of rows now
-    :param xmin: horizon of the moment when it was taken
+    :param xmin: horizon of the moment when it was taken; None where it was put together
     :param keyed: whether rows can be matched by the snapshot's key; if not, `changed` holds whole rows and `deleted` is unknown
     """
 
@@ -53,7 +53,7 @@ class TableDelta:
     rows: int
     rewritten: bool
     keyed: bool
-    xmin: int
+    xmin: int | None
 
     @property
     def changed_rows(self) -> int:

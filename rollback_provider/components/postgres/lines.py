@@ -12,8 +12,8 @@ from typing import IO, Self
 from zlib import crc32
 
 from rollback_provider.components.postgres.blocks import BLOCK_BYTES, Block
-from rollback_provider.components.postgres.rows import key_of, keys_of
-from rollback_provider.core.component import BlobReader
+from rollback_provider.components.postgres.rows import checksum, key_of, keys_of
+from rollback_provider.core.component import BlobReader, BlobWriter
 
 IN_MEMORY = 500_000
 """Rows that one side of a join may hold in memory; beyond that both sides are partitioned on disk."""
@@ -53,6 +53,16 @@ def contents(lines: Iterable[bytes]) -> Iterator[bytes]:
             piece, size = [], 0
     if piece:
         yield b"\n".join(piece) + b"\n"
+
+
+def blocks_of(lines: Iterable[bytes], blobs: BlobWriter) -> tuple[Block, ...]:
+    """Stores lines as blocks."""
+    found = []
+    for content in contents(lines):
+        ref = blobs.put_blob(content)
+        stored = content.split(b"\n")[:-1]
+        found.append(Block(ref.digest, ref.size, len(stored), f"{checksum(stored):032x}"))
+    return tuple(found)
 
 
 class Spool:

@@ -57,12 +57,14 @@ class Merge:
     :param key: the columns that make the snapshot's key, as they are named and typed now
     :param columns: the other columns that take part, likewise
     :param children: who refers to the table
+    :param beside: columns that take no part and stay: a row that is inserted or deleted has values in them, too
     """
 
     table: Table
     key: tuple[Column, ...]
     columns: tuple[Column, ...]
     children: tuple[Child, ...] = ()
+    beside: tuple[Column, ...] = ()
 
     def stage(self) -> sql.Composed:
         """Creates the stage of `update` and `delete`: key, all `o`, all `n`, seen."""
@@ -83,8 +85,7 @@ class Merge:
     @property
     def match(self) -> sql.Composed:
         """Row `t` has the key of stage row `s`."""
-        same = [sql.SQL("t.{} = s.{}").format(sql.Identifier(c.name), sql.SQL(f"k{i}")) for i, c in enumerate(self.key)]
-        return sql.SQL(" and ").join(same)
+        return self._match("t")
 
     @property
     def key_order(self) -> sql.Composed:
@@ -162,8 +163,11 @@ class Merge:
             "update {s} s set n{i} = {now} from only {t} t where {match} and {changed}{now} is distinct from s.n{i}"
         ).format(s=STAGE, i=sql.SQL(str(i)), now=now, t=name_of(self.table), match=self.match, changed=changed)
 
-    def update(self) -> sql.Composed:
-        """Gives every column that still is what the migration left its old value back."""
+    def update(self, *, returning: bool = False) -> sql.Composed:
+        """Gives every column that still is what the migration left its old value back.
+
+        :param returning: gives of each row key, values before and values after, as text
+        """
         sets, where = [], []
         for i, c in self._each():
             args = {
@@ -177,15 +181,21 @@ class Merge:
                 sql.SQL("{c} = case when {now} is not distinct from {n} then {o}::{type} else t.{c} end").format(**args)
             )
             where.append(sql.SQL("({o} is distinct from {n} and {now} is not distinct from {n})").format(**args))
-        return sql.SQL("update only {} t set {} from {} s where {} and ({})").format(
-            name_of(self.table), sql.SQL(", ").join(sets), STAGE, self.match, sql.SQL(" or ").join(where)
-        )
+        return self._updating(sets, sql.SQL("({})").format(sql.SQL(" or ").join(where)), returning=returning)
 
-    def delete(self) -> sql.Composed:
-        """Deletes rows that are as the migration left them and that no other row refers to."""
+    def delete(self, *, returning: bool = False) -> sql.Composed:
+        """Deletes rows that are as the migration left them and that no other row refers to.
+
+        :param returning: gives of each row key and values, those of `beside` last, as text
+        """
         free = [sql.SQL(" and not exists ({})").format(child.referring()) for child in self.children]
-        return sql.SQL("delete from only {} t using {} s where {} and not {}{}").format(
-            name_of(self.table), STAGE, self.match, self.touched(), sql.SQL("").join(free)
+        return sql.SQL("delete from only {} t using {} s where {} and not {}{}{}").format(
+            name_of(self.table),
+            STAGE,
+            self.match,
+            self.touched(),
+            sql.SQL("").join(free),
+            self._returning("t", "t") if returning else sql.SQL(""),
         )
 
     def free(self) -> sql.Composed:
@@ -198,13 +208,16 @@ class Merge:
             self.touched(),
         )
 
-    def insert(self) -> sql.Composed:
-        """Inserts rows whose key is free; a row that would break a unique constraint is left out."""
+    def insert(self, *, returning: bool = False) -> sql.Composed:
+        """Inserts rows whose key is free; a row that would break a unique constraint is left out.
+
+        :param returning: gives of each row key and values, those of `beside` last, as text
+        """
         names = [sql.Identifier(c.name) for c in (*self.key, *self.columns)]
         values = [f"s.k{i}" for i in range(len(self.key))] + [f"s.o{i}" for i in range(len(self.columns))]
         return sql.SQL(
-            "insert into {} ({}) overriding system value select {} from {} s"
-            " where not exists (select from only {} t where {}) on conflict do nothing"
+            "insert into {} as i ({}) overriding system value select {} from {} s"
+            " where not exists (select from only {} t where {}) on conflict do nothing{}"
         ).format(
             name_of(self.table),
             sql.SQL(", ").join(names),
@@ -212,6 +225,7 @@ class Merge:
             STAGE,
             name_of(self.table),
             self.match,
+            self._returning("i", "i") if returning else sql.SQL(""),
         )
 
     def done(self) -> sql.Composed:
@@ -240,6 +254,10 @@ class Merge:
             name_of(self.table),
             self.match,
         )
+
+    def keys(self) -> sql.Composed:
+        """Keys of the stage's rows, as a query for COPY."""
+        return sql.SQL("select {} from {} s").format(self.key_order, STAGE)
 
     def present(self) -> sql.Composed:
         """Keys of stage rows that are in the table, as a query for COPY."""
@@ -287,12 +305,13 @@ class Merge:
             self._now_numbered(),
         )
 
-    def refill(self) -> sql.Composed:
-        """Gives restored columns their old values, where they are still as the column was added."""
+    def refill(self, *, returning: bool = False) -> sql.Composed:
+        """Gives restored columns their old values, where they are still as the column was added.
+
+        :param returning: gives of each row key, values before and values after, as text
+        """
         sets = [sql.SQL("{} = s.o{}").format(sql.Identifier(c.name), sql.SQL(str(i))) for i, c in self._each()]
-        return sql.SQL("update only {} t set {} from {} s where {} and {}").format(
-            name_of(self.table), sql.SQL(", ").join(sets), STAGE, self.match, self._empty()
-        )
+        return self._updating(sets, self._empty(), returning=returning)
 
     def empty(self) -> sql.Composed:
         """Number of rows that `refill` would change."""
@@ -331,6 +350,30 @@ class Merge:
     def _numbered(values: Sequence[sql.Composable]) -> tuple[sql.Composed, sql.Composed]:
         image = sql.SQL("md5(row({})::text)").format(sql.SQL(", ").join(map(output, values)))
         return sql.SQL("{} as image").format(image), image
+
+    def _updating(self, sets: Sequence[sql.Composable], where: sql.Composable, *, returning: bool) -> sql.Composed:
+        was = sql.SQL(" join only {} was on {}").format(name_of(self.table), self._match("was"))
+        return sql.SQL("update only {} t set {} from {} s{} where {} and {}{}").format(
+            name_of(self.table),
+            sql.SQL(", ").join(sets),
+            STAGE,
+            was if returning else sql.SQL(""),
+            self.match,
+            where,
+            self._returning("t", "was", "t") if returning else sql.SQL(""),
+        )
+
+    def _returning(self, key: str, *images: str) -> sql.Composed:
+        shown = [output(sql.Identifier(key, column.name)) for column in self.key]
+        shown += [output(sql.Identifier(image, column.name)) for image in images for column in self.columns]
+        shown += [output(sql.Identifier(key, column.name)) for column in self.beside]
+        return sql.SQL(" returning {}").format(sql.SQL(", ").join(shown))
+
+    def _match(self, alias: str) -> sql.Composed:
+        same = [
+            sql.SQL("{} = s.{}").format(sql.Identifier(alias, c.name), sql.SQL(f"k{i}")) for i, c in enumerate(self.key)
+        ]
+        return sql.SQL(" and ").join(same)
 
     def _key_types(self) -> list[sql.Composable]:
         return [sql.SQL(f"k{i} {{}}").format(sql.SQL(c.type)) for i, c in enumerate(self.key)]

@@ -18,7 +18,7 @@ from typing import cast
 import psycopg
 from psycopg import sql
 
-from rollback_provider.components.postgres.component import PostgresComponent, catalog_of
+from rollback_provider.components.postgres.component import PostgresComponent
 from rollback_provider.components.postgres.copier import Copier
 from rollback_provider.components.postgres.images import save_deltas
 from rollback_provider.components.postgres.reserved import SNAPSHOT_SETTING
@@ -33,6 +33,7 @@ from rollback_provider.components.postgres.session import (
     patiently,
 )
 from rollback_provider.components.postgres.tables import Table
+from rollback_provider.components.postgres.view import View, catalog_of
 from rollback_provider.core.capturer import RecordingBlobs, seal_checkpoint
 from rollback_provider.core.component import ConnectionResolver, Progress
 from rollback_provider.core.errors import ConfigurationError, DriftError
@@ -84,12 +85,12 @@ def observe(
     session = open_session(database.info, component, fixed=False)
     try:
         with exclusive(session, component):
-            copier = Copier(session, "", None, component)
+            view = View(before.spec, session, Copier(session, "", None, component), blobs, progress)
             with mapped(component):
                 _refuse_second_run(session, earlier, component)
                 patiently(partial(_begin, session, alter, lock), session, component, threading.Event())
                 with _fixed(session):
-                    caught_up = database.catch_up(session, copier, before, blobs, progress)
+                    caught_up = view.catch_up(before)
                 own = _transaction(session)
                 held = _locked(session)
             if caught_up.payload["fingerprint"] != before.payload["fingerprint"]:
@@ -100,7 +101,7 @@ def observe(
                 )
 
             def seal(state: ComponentState, attribution: Attribution) -> Checkpoint:
-                payload = state.payload | {"catchUp": caught_up.payload["deltas"], "own": own}
+                payload = state.payload | {"catchUp": caught_up.payload["deltas"], "own": [own]}
                 sealed = state.model_copy(update={"blobs": tuple(blobs.written), "payload": payload})
                 return seal_checkpoint(store, snapshot, (sealed,), attribution, actor=actor)
 
@@ -119,7 +120,7 @@ def observe(
                 )
             with mapped(component, _UNDONE):
                 with _fixed(session):
-                    after = database.changes(session, copier, before, blobs, progress, caught_up=caught_up)
+                    after = view.changes(before, caught_up=caught_up)
                 _refuse_rewritten(store, caught_up, after, held, component)
                 checkpoint = seal(after, Attribution.TRANSACTION)
                 session.execute("commit")
@@ -147,13 +148,15 @@ def _refuse_second_run(session: Session, checkpoints: Sequence[Checkpoint], comp
     """Raises ConfigurationError where this snapshot's migration has been committed: its writes would count as applications'."""
     for checkpoint in checkpoints:
         for state in checkpoint.components:
-            own = state.payload.get("own")
-            if state.spec.name != component or own is None:
+            if state.spec.name != component:
                 continue
-            row = session.execute("select pg_xact_status(%s::text::xid8)", [str(own)]).fetchone()
-            if row and row[0] == "committed":
+            own = [str(xid) for xid in state.payload["own"] or ()]
+            row = session.execute(
+                "select xid from unnest(%s::text[]) xid where pg_xact_status(xid::xid8) = 'committed' limit 1", [own]
+            ).fetchone()
+            if row:
                 raise ConfigurationError(
-                    f"This snapshot's migration has been committed already (transaction {own})",
+                    f"This snapshot's migration has been committed already (transaction {row[0]})",
                     component=component,
                     state="What it has changed stays, and is known",
                     next_step="Roll it back, or take a new snapshot for the next migration",

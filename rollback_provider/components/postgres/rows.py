@@ -15,6 +15,7 @@ NULL = b"\\N"
 CHECKSUM_BITS = 128
 
 _ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_ESCAPED = str.maketrans({"\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"})
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
 
@@ -48,6 +49,11 @@ def text(field: bytes) -> str | None:
     if b"\\" in field:
         field = _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), field)
     return field.decode("utf-8", errors="replace")
+
+
+def field(value: str | None) -> bytes:
+    """A value as a field of a line; what `text` reads."""
+    return NULL if value is None else value.translate(_ESCAPED).encode()
 
 
 def texts(names: Sequence[str], fields: Sequence[bytes]) -> dict[str, str | None]:

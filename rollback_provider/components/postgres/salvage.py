@@ -6,11 +6,12 @@ nothing an application wrote vanishes unlisted, and the ledger's data keeps ever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
+from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.horizon import Horizon, since
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.lines import IN_MEMORY, read_lines
@@ -48,8 +49,7 @@ class Salvage:
         """Reads the rows one by one and makes entries of them."""
         shown = [output(sql.Identifier(c.name)) for c in (*self.key, *self.columns)]
         where = [since(self.since)] if self.since is not None else []
-        whole = not self.kept and set(self.columns) >= set(self.table.stored_columns)
-        if not whole:
+        if not self.whole:
             written = [
                 sql.SQL("{} is distinct from {}").format(
                     output(sql.Identifier(c.name)),
@@ -72,8 +72,13 @@ class Salvage:
                     action=Action.DISCARDED,
                     key=dict(zip((c.name for c in self.key), row[:width], strict=True)),
                     now=dict(zip((c.name for c in self.columns), row[width:], strict=True)),
-                    reason="the migration created this table" if whole else self.reason,
+                    reason="the migration created this table" if self.whole else self.reason,
                 )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the table itself goes."""
+        return not self.kept and set(self.columns) >= set(self.table.stored_columns)
 
     def to_json(self) -> Json:
         """As an action of a step."""
@@ -81,7 +86,7 @@ class Salvage:
             "do": "salvage",
             "table": self.table.to_json(),
             "columns": [column.number for column in self.columns],
-            "since": asdict(self.since) if self.since else None,
+            "since": self.since.to_json() if self.since else None,
             "kept": {str(number): expression for number, expression in self.kept.items()},
             "reason": self.reason,
         }
@@ -91,13 +96,34 @@ class Salvage:
         """From what `to_json` gave."""
         table = Table.from_json(value["table"])
         columns = tuple(c for c in table.columns if c.number in value["columns"])
-        since_ = Horizon(**value["since"]) if value["since"] else None
+        since_ = Horizon.of(value["since"]) if value["since"] else None
         kept = {int(number): expression for number, expression in value["kept"].items()}
         return cls(table, columns, since_, kept, value["reason"])
 
     def lock(self) -> sql.Composed:
         """Keeps applications from writing to the table from here to the end of the transaction."""
         return sql.SQL("lock table only {} in access exclusive mode").format(name_of(self.table))
+
+
+def unless_loaded(entries: Iterable[LedgerEntry], salvage: Salvage, loaded: Base) -> Iterator[LedgerEntry]:
+    """Entries but for those whose values are the ones that a rollback gave back: an application has written only other columns.
+
+    :param loaded: the rows that the rollback went back to
+    """
+    known = loaded.tables.get(salvage.table.oid)
+    places = {c.name: i for i, c in enumerate(known.table.stored_columns)} if known else {}
+    if known is None or not all(c.name in places for c in (*salvage.key, *salvage.columns)):
+        yield from entries
+        return
+    key, values = ([places[c.name] for c in columns] for columns in (salvage.key, salvage.columns))
+    waiting = {tuple(entry.key.values()): entry for entry in entries}
+    for lines in loaded.lines(salvage.table.oid) if waiting else ():
+        for line in lines:
+            fields = line.split(b"\t")
+            entry = waiting.get(tuple(text(fields[i]) for i in key))
+            if entry and tuple((entry.now or {}).values()) == tuple(text(fields[i]) for i in values):
+                del waiting[tuple(entry.key.values())]
+    yield from waiting.values()
 
 
 def left_by_migration(

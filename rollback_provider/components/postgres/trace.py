@@ -79,7 +79,10 @@ class Trace:
         self._oid = oid
         self._now = now
         self._key = key
-        self._copied = Horizon(base.origin(oid).xmin)
+        copied = base.origin(oid).xmin
+        if copied is None:
+            raise ValueError(f"The rows of {now.scope} were not copied from it")
+        self._copied = Horizon(copied)
         self._horizon = horizon or self._copied
         self._counts = self._counted()
 

@@ -9,7 +9,8 @@ from psycopg import sql
 
 from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.merge import STAGE, Merge, list_touched
-from rollback_provider.components.postgres.rows import key_of, texts
+from rollback_provider.components.postgres.replaced import Op, Replaced
+from rollback_provider.components.postgres.rows import field, key_of, texts
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.triggers import TriggersOff
 from rollback_provider.core.ledger import LedgerWriter
@@ -31,6 +32,8 @@ class RowWriter:
     :param ledger: where conflicts are listed; replaced for every transaction
     :param count: told what was done to how many rows
 
+    `replaced` is told what was replaced, for whoever will undo it; like `ledger` it is another one for every transaction.
+
     `turn` is 1 or 2 where the same rows are tried twice: what stands in the way in the first turn may be gone in the second, so it is
     listed only then.
     """
@@ -41,6 +44,7 @@ class RowWriter:
         self._component = component
         self._session = session
         self.ledger = ledger
+        self.replaced: Replaced | None = None
         self._count = count
         self.turn: int | None = None
 
@@ -49,7 +53,7 @@ class RowWriter:
         self._staged(merge, merge.stage(), lines)
         self._session.execute(merge.lock())
         self._list(merge, deleting=False)
-        self._write(merge, lines, merge.update(), "restored")
+        self._write(merge, lines, "update", "restored")
 
     def delete(self, merge: Merge, lines: list[bytes]) -> None:
         """Deletes rows that the migration inserted."""
@@ -58,7 +62,7 @@ class RowWriter:
         if self.turn != 2:
             self._list(merge, deleting=True)
         with TriggersOff(self._session, merge.table):
-            while self._halve(merge, lines, merge.delete(), "deleted"):
+            while self._halve(merge, lines, "delete", "deleted"):
                 pass  # a row that the last round's rows referred to may be free now
         names = [c.name for c in merge.key]
         for row in self._session.execute(merge.free()).fetchall() if self.turn != 1 else ():
@@ -77,16 +81,19 @@ class RowWriter:
                 values,
                 "deleted by the migration, its key is taken",
             )
-        self._write(merge, lines, merge.insert(), "inserted")
+        self._write(merge, lines, "insert", "inserted")
         for row in self._session.execute(merge.missing()).fetchall() if self.turn != 1 else ():
             self._conflict(
                 merge, dict(zip(names, row, strict=True)), None, "deleted by the migration, cannot be inserted any more"
             )
 
-    def refill(self, merge: Merge, lines: list[bytes]) -> None:
-        """Fills restored columns."""
+    def refill(self, merge: Merge, lines: list[bytes], *, keep: bool) -> None:
+        """Fills restored columns.
+
+        :param keep: some of them had values, which are replaced
+        """
         self._staged(merge, merge.whole_stage(), lines)
-        self._write(merge, lines, merge.refill(), "filled again")
+        self._write(merge, lines, "refill", "filled again", keep=keep)
 
     def reload(self, merge: Merge, lines: Iterable[bytes]) -> None:
         """Brings the rows of a table without a key back, which is locked. Rows that are there already stay: others may refer to them."""
@@ -99,6 +106,7 @@ class RowWriter:
         with TriggersOff(self._session, merge.table):
             for statement, what in ((merge.delete_others(), "deleted"), (merge.insert_missing(), "brought back")):
                 self._count(what, self._session.execute(statement).rowcount)
+        self._kept().add("reload", merge, [])
 
     def _staged(self, merge: Merge, create: sql.Composed, lines: Iterable[bytes]) -> None:
         self._session.execute(sql.SQL("drop table if exists {}").format(STAGE))
@@ -111,15 +119,15 @@ class RowWriter:
         scope = (self._component, merge.table.scope)
         list_touched(self._session, merge, scope, self.ledger, deleting=deleting, keep=True)
 
-    def _write(self, merge: Merge, lines: Sequence[bytes], statement: sql.Composed, what: str) -> None:
+    def _write(self, merge: Merge, lines: Sequence[bytes], op: Op, what: str, *, keep: bool = True) -> None:
         """Runs the statement over the stage; where a row breaks a constraint, finds it by halving, and lists it."""
         with TriggersOff(self._session, merge.table):
-            self._halve(merge, lines, statement, what)
+            self._halve(merge, lines, op, what, keep=keep)
 
-    def _halve(self, merge: Merge, lines: Sequence[bytes], statement: sql.Composed, what: str) -> int:
+    def _halve(self, merge: Merge, lines: Sequence[bytes], op: Op, what: str, *, keep: bool = True) -> int:
         self._session.execute("savepoint part")
         try:
-            rows = self._session.execute(statement).rowcount
+            rows = self._run(merge, op, keep=keep)
         except BREAKS as error:
             self._session.execute("rollback to savepoint part")
             if len(lines) <= 1:
@@ -131,12 +139,29 @@ class RowWriter:
             middle, rows = len(lines) // 2, 0
             for half in (lines[:middle], lines[middle:]):
                 self._restage(half)
-                rows += self._halve(merge, half, statement, what)
+                rows += self._halve(merge, half, op, what, keep=keep)
             self._restage(lines)
             return rows
         self._session.execute("release savepoint part")
         self._count(what, rows)
         return rows
+
+    def _run(self, merge: Merge, op: Op, *, keep: bool) -> int:
+        """Runs the statement, and keeps what it has replaced. Rows bear the number of the subtransaction, which is kept, too."""
+        cursor = self._session.execute(getattr(merge, op)(returning=keep))
+        if cursor.rowcount:
+            own = self._session.execute(
+                "select transactionid::text::bigint from pg_locks"
+                " where locktype = 'transactionid' and pid = pg_backend_pid() and mode = 'ExclusiveLock'"
+            ).fetchall()
+            self._kept().own.update(xid for (xid,) in own)
+        if keep:
+            self._kept().add(op, merge, [b"\t".join(map(field, row)) for row in cursor])
+        return cursor.rowcount
+
+    def _kept(self) -> Replaced:
+        assert self.replaced is not None  # noqa: S101  every transaction has one
+        return self.replaced
 
     def _restage(self, lines: Sequence[bytes]) -> None:
         self._session.execute(sql.SQL("delete from {}").format(STAGE))

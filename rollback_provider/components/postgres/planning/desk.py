@@ -32,6 +32,8 @@ class Situation:
     :param attributed: false where there is no checkpoint, so that every change since the snapshot is ambiguous
     :param retyped: columns that the migration gave another type, by oid and attnum in the snapshot
     :param unconvertible: those of them whose values now cannot be cast back; they are emptied and filled again
+    :param rows: of these tables, by oid in the snapshot, only rows that a predicate chooses
+    :param loaded: where a rollback is undone: the rows that it went back to
     """
 
     base: Base
@@ -42,6 +44,8 @@ class Situation:
     since: Horizon
     attributed: bool
     policy: Policy
+    rows: dict[int, str] = field(default_factory=dict)
+    loaded: Base | None = None
 
 
 @dataclass

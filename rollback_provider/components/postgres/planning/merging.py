@@ -6,18 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 
+import psycopg
 from psycopg import sql
 
 from rollback_provider.components.postgres.blocks import Block, Extract
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.lines import Spool, contents, read_lines
-from rollback_provider.components.postgres.merge import Child, list_touched
+from rollback_provider.components.postgres.merge import STAGE, Child, list_touched
 from rollback_provider.components.postgres.planning.alignment import Alignment
 from rollback_provider.components.postgres.planning.conversions import inexact
 from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.model import Action, Json, LedgerEntry
 
 _GONE = b"\t\x00"
@@ -70,6 +72,7 @@ class TableMerge:
         rows = desk.stage(merge, merge.stage(), self._attributed(op, lines))
         if not rows:
             return
+        self._choose(op)
         desk.ledger.examined(desk.component, then.scope, rows)
         places = self._to_write() if op == "update" else range(len(alignment.columns))
         self._list(op, merge.image(places))
@@ -81,7 +84,7 @@ class TableMerge:
         blocks = desk.copier.run([extract], desk.blobs, desk.progress, f"rows to {op}")["stage"].blocks
         if blocks:
             action = _action(op, then, [alignment.columns[i] for i in places], blocks)
-            yield action | {"children": self._children()} if op == "delete" else action
+            yield action | {"children": self._children(), "beside": self._beside()} if op == "delete" else action
 
     def _to_write(self) -> list[int]:
         """Places of the columns that the migration has changed in some row: the others need not be carried along."""
@@ -93,6 +96,7 @@ class TableMerge:
         """Rows that the migration deleted, as they were; those whose key is taken again are listed and left out."""
         desk, then, merge = self._desk, self._change.then, self._alignment.merge
         rows = desk.stage(merge, merge.stage(), (self._alignment.staged_insert(line.split(b"\t")) for line in deleted))
+        self._choose("insert")
         desk.ledger.examined(desk.component, then.scope, rows)
         names = [column.name for column in then.key_columns]
         for row in desk.session.execute(merge.taken()).fetchall():
@@ -109,12 +113,44 @@ class TableMerge:
             )
         taken = set(desk.read(merge.present()))
         lines = (line for line in deleted if key_of(line, len(names)) not in taken)
+        if then.oid in desk.situation.rows:
+            chosen = set(desk.read(merge.keys()))
+            lines = (line for line in lines if key_of(line, len(names)) in chosen)
         blocks: list[Block] = []
         for content in contents(self._attributed("insert", lines)):
             ref = desk.blobs.put_blob(content)
             blocks.append(Block(ref.digest, ref.size, content.count(b"\n"), ""))
         if blocks:
-            yield _action("insert", then, then.stored_columns[len(names) :], blocks)
+            yield _action("insert", then, then.stored_columns[len(names) :], blocks) | {"beside": self._beside()}
+
+    def _choose(self, op: str) -> None:
+        """Takes rows that the policy does not choose off the stage: by the snapshot's values, or, where it has none, the migration's."""
+        desk, oid = self._desk, self._change.then.oid
+        predicate = desk.situation.rows.get(oid)
+        if predicate is None:
+            return
+        table = desk.situation.base.tables[oid].table
+        image = "n" if op == "delete" else "o"
+        shown = [
+            sql.SQL("s.{} as {}").format(sql.SQL(f"k{i}"), sql.Identifier(column.name))
+            for i, column in enumerate(table.key_columns)
+        ]
+        names = {column.number: column.name for column in table.columns}
+        shown += [
+            sql.SQL("s.{}::{} as {}").format(
+                sql.SQL(f"{image}{i}"), sql.SQL(column.type), sql.Identifier(names[column.number])
+            )
+            for i, column in enumerate(self._alignment.columns)
+        ]
+        statement = sql.SQL("delete from {} s where not coalesce((select ({}) from (select {}) chosen), false)").format(
+            STAGE, sql.SQL(predicate), sql.SQL(", ").join(shown)
+        )
+        try:
+            desk.session.execute(statement)
+        except psycopg.Error as error:
+            raise ConfigurationError(
+                f"`rows` of {table.scope}: {error.diag.message_primary}", component=desk.component
+            ) from error
 
     def _list(self, op: str, image: sql.Composed) -> None:
         """Lists what applications have done to the stage's rows, and notes in the stage what was listed and what was approved.
@@ -151,12 +187,16 @@ class TableMerge:
             )
             yield line
 
+    def _beside(self) -> list[Json]:
+        """Columns that the snapshot does not know and that stay, because the schema does."""
+        known = {*self._change.columns.values(), *self._change.added}
+        return [asdict(c) for c in self._change.now.columns if c.number not in known and not c.generated]
+
     def _children(self) -> list[Json]:
         """Who refers to the table: foreign keys of the snapshot, and those there are now in whatever schema, as they will be named."""
-        then, tables = (
-            self._change.then,
-            {rows.table.oid: rows.table for rows in self._desk.situation.base.tables.values()},
-        )
+        then = self._change.then
+        tables = {rows.table.oid: rows.table for rows in self._desk.situation.base.tables.values()}
+        tables |= {change.then.oid: change.then for change in self._desk.situation.reversal.tables}
         found = {
             Child(child.schema, child.name, tuple(pairs), child.oid == then.oid)
             for child in tables.values()

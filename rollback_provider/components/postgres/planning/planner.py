@@ -24,7 +24,7 @@ from rollback_provider.components.postgres.planning.keyless import reload
 from rollback_provider.components.postgres.planning.merging import TableMerge
 from rollback_provider.components.postgres.planning.order import deferring, parents_first
 from rollback_provider.components.postgres.reversal import Statement, TableChange
-from rollback_provider.components.postgres.salvage import Salvage, left_by_migration
+from rollback_provider.components.postgres.salvage import Salvage, left_by_migration, unless_loaded
 from rollback_provider.components.postgres.tables import Column, name_of
 from rollback_provider.core.errors import ConfigurationError, ConflictError, UnsupportedError
 from rollback_provider.core.model import Action, Json
@@ -45,6 +45,11 @@ class DataPlanner:
         Raises UnsupportedError and ConflictError, both naming what stands in the way.
         """
         self._refuse_unknown_fill()
+        if self._situation.rows and not self._situation.attributed:
+            raise UnsupportedError(
+                "Rows can only be chosen where a checkpoint tells what the migration changed",
+                component=self._desk.component,
+            )
         deletes: list[Json] = []
         updates: list[Json] = []
         inserts: list[Json] = []
@@ -86,7 +91,13 @@ class DataPlanner:
             )
 
     def loads(self) -> list[Json]:
-        """Tables to be filled again, with the DDL around it."""
+        """Tables to be filled again, with the DDL around it. Raises UnsupportedError where their rows are not known."""
+        self._desk.refusals += [
+            f"table {each.table.scope} was dropped, and its rows are not in the snapshot"
+            for each in self._situation.reversal.recreations
+            if each.table.oid not in self._situation.base.tables
+        ]
+        self._refuse()
         return [
             {
                 "do": "recreate",
@@ -104,6 +115,7 @@ class DataPlanner:
         rows = {
             ident(change.then.schema, change.then.name): self._situation.base.count(change.then.oid)[0]
             for change in self._situation.reversal.tables
+            if change.then.oid in self._situation.base.tables
         }
         found = [[count for name, count in rows.items() if name in statement] for statement in statements]
         return max((max(counts or rows.values(), default=0) for counts in found), default=0)
@@ -124,6 +136,12 @@ class DataPlanner:
     def _table(self, change: TableChange) -> Iterator[Json]:
         delta = self._situation.deltas.get(change.then.oid)
         columns = Columns.of(change, delta, self._situation)
+        if change.then.oid not in self._situation.base.tables:
+            if columns.missing or columns.emptied or columns.added_again:
+                self._desk.refusals.append(
+                    f"columns of {change.then.scope} were changed, and its rows are not in the snapshot"
+                )
+            return
         yield from self._rows(change, delta, columns)
         if fill := self._fill(change, [*columns.missing, *self._loosened(change)]):
             yield {
@@ -159,6 +177,7 @@ class DataPlanner:
                 "table": change.then.to_json(),
                 "columns": [*(column.number for column in refill), *again],
                 "defaults": {str(number): default for number, default in held.items()},
+                "replaces": [*(column.number for column in columns.emptied), *again],
                 "rows": self._situation.base.count(change.then.oid)[0],
             }
 
@@ -216,7 +235,10 @@ class DataPlanner:
         """
         attributed = self._situation.attributed
         left = left_by_migration(salvage, delta, self._desk.blobs) if delta and attributed else {}
-        for entry in salvage.entries(self._desk.session, self._desk.component):
+        entries = salvage.entries(self._desk.session, self._desk.component)
+        if self._situation.loaded and not salvage.whole:
+            entries = unless_loaded(entries, salvage, self._situation.loaded)
+        for entry in entries:
             if attributed and left.get(tuple(entry.key.values())) == tuple((entry.now or {}).values()):
                 continue
             self._desk.ledger.add(entry if attributed else entry.model_copy(update={"action": Action.AMBIGUOUS}))

@@ -1,0 +1,95 @@
+"""The plan of a rollback: the schema's difference as DDL, the rows' three-way merge, the sequences."""
+
+from __future__ import annotations
+
+from rollback_provider.components.postgres.access import check_owned
+from rollback_provider.components.postgres.base import Base
+from rollback_provider.components.postgres.horizon import Horizon
+from rollback_provider.components.postgres.images import load_deltas
+from rollback_provider.components.postgres.planning.conversions import converts
+from rollback_provider.components.postgres.planning.desk import Desk, Situation
+from rollback_provider.components.postgres.planning.planner import DataPlanner
+from rollback_provider.components.postgres.reversal import Reversal
+from rollback_provider.components.postgres.reverse import retyped, reverse
+from rollback_provider.components.postgres.selection import Selection
+from rollback_provider.components.postgres.sequences import behind
+from rollback_provider.components.postgres.steps import assemble
+from rollback_provider.components.postgres.view import View, catalog_of
+from rollback_provider.core.errors import UnsupportedError
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.model import ComponentPlan, ComponentState, Policy
+
+
+def plan_rollback(
+    view: View,
+    snapshot: ComponentState,
+    checkpoint: ComponentState | None,
+    policy: Policy,
+    ledger: LedgerWriter,
+) -> ComponentPlan:
+    """The way from what `view` sees to the snapshot.
+
+    :param checkpoint: what the migration changed; without it everything that has changed since the snapshot is ambiguous
+
+    Raises UnsupportedError and ConflictError, both naming what stands in the way.
+    """
+    session, blobs, name = view.session, view.blobs, view.spec.name
+    then = catalog_of(snapshot, blobs)
+    now = view.catalog(since=then)
+    selection = Selection.of(policy, then, now)
+    types = {(r.oid, r.number): r for r in retyped(selection.target, now)}
+    unconvertible = frozenset(key for key, r in types.items() if not converts(session, r))
+    whole = Base(snapshot.payload["rows"], None, blobs)
+    reversal = selection.narrowed(reverse(selection.target, now, unconvertible=unconvertible), whole)
+    _refuse(reversal, snapshot, name)
+    check_owned(session, reversal, name)
+    changes = checkpoint or view.changes(snapshot)
+    source = {"rows": snapshot.payload["rows"], "catch_up": changes.payload["catchUp"]}
+    base = Base(source["rows"], source["catch_up"], blobs)
+    loaded = changes.payload.get("loaded")
+    deltas = load_deltas(changes.payload["deltas"], blobs)
+    situation = Situation(
+        base=base,
+        deltas={oid: d for oid, d in deltas.items() if selection.merged is None or oid in selection.merged},
+        reversal=reversal,
+        retyped=types,
+        unconvertible=unconvertible,
+        since=Horizon.of(changes.payload),
+        attributed=checkpoint is not None,
+        policy=policy,
+        rows=selection.rows,
+        loaded=Base(loaded["rows"], loaded["catch_up"], blobs) if loaded else None,
+    )
+    planner = DataPlanner(Desk(name, session, view.copier, situation, blobs, ledger, view.progress))
+    sequences = selection.sequences(then, snapshot.payload["sequences"])
+    steps = assemble(name, reversal, planner, behind(session, sequences, reversal.sequences), source)
+    return ComponentPlan(
+        component=name,
+        fingerprint=now.fingerprint(),
+        steps=steps,
+        notes=(*reversal.notes, *_vouched(checkpoint)),
+        payload=source | selection.payload(reversal, base, sequences, blobs),
+    )
+
+
+def _refuse(reversal: Reversal, snapshot: ComponentState, component: str) -> None:
+    moved = [table.scope for table in reversal.dropped if table.oid in snapshot.payload["outside"]]
+    refusals = [
+        *reversal.refusals,
+        *(f"table {name} was moved here from a schema outside the snapshot" for name in moved),
+    ]
+    if refusals:
+        raise UnsupportedError(
+            "This migration cannot be taken back: " + "; ".join(refusals),
+            component=component,
+            next_step="Undo these by hand, then generate again",
+        )
+
+
+def _vouched(checkpoint: ComponentState | None) -> list[str]:
+    """What a plan takes on somebody's word."""
+    if checkpoint is None or not checkpoint.payload.get("vouched", checkpoint.payload["own"] is None):
+        return []
+    rows = checkpoint.summary.get("rows changed", 0)
+    said = f"all {rows:,} rows written between snapshot and checkpoint count as the migration's"
+    return [f"{said}, on the word of whoever took the checkpoint that nobody else wrote"]
