@@ -1336,7 +1336,8 @@ class History:
         bad = [
             c
             for c in record.execution.verification.checks
-            if c.status is not CheckStatus.PASSED and not (c.scope in self.keyless and "no key" in str(c.differences))
+            if c.status is not CheckStatus.PASSED
+            and not (c.scope in self.keyless and (c.status is CheckStatus.WARNING or "no key" in str(c.differences)))
         ]
         if wrong:
             self.verdict.notes[
