@@ -8,7 +8,8 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from rollback_provider.components.postgres.lines import contents
-from rollback_provider.components.postgres.merge import STAGE, Merge, list_touched
+from rollback_provider.components.postgres.listing import list_touched
+from rollback_provider.components.postgres.merge import STAGE, Merge
 from rollback_provider.components.postgres.replaced import Op, Replaced
 from rollback_provider.components.postgres.rows import field, key_of, texts
 from rollback_provider.components.postgres.session import Session

@@ -12,7 +12,8 @@ from psycopg import sql
 from rollback_provider.components.postgres.blocks import Block, Extract
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.lines import Spool, contents, read_lines
-from rollback_provider.components.postgres.merge import STAGE, Child, list_touched
+from rollback_provider.components.postgres.listing import list_touched
+from rollback_provider.components.postgres.merge import STAGE, Child
 from rollback_provider.components.postgres.planning.alignment import Alignment
 from rollback_provider.components.postgres.planning.conversions import inexact
 from rollback_provider.components.postgres.planning.desk import Desk
