@@ -8,47 +8,31 @@ differs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.actions import columns_of_action, flat
+from rollback_provider.components.postgres.actions import flat
 from rollback_provider.components.postgres.base import Base
-from rollback_provider.components.postgres.blocks import Block, total
+from rollback_provider.components.postgres.blocks import total
 from rollback_provider.components.postgres.catalog import Catalog, differences
 from rollback_provider.components.postgres.copier import Copied, Copier
 from rollback_provider.components.postgres.delta import is_traceable, whole
+from rollback_provider.components.postgres.explaining import explain, read_listed, read_touched
 from rollback_provider.components.postgres.horizon import current_xmin
-from rollback_provider.components.postgres.lines import IN_MEMORY, join, read_lines
-from rollback_provider.components.postgres.rows import CHECKSUM_BITS, NULL, checksum, key_of, text, texts
+from rollback_provider.components.postgres.lines import IN_MEMORY, join
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum, key_of
 from rollback_provider.components.postgres.sequences import is_behind, sequence_values
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Column, Table, columns_of, name_of
+from rollback_provider.components.postgres.tables import Table, columns_of, name_of
 from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.core.component import BlobReader, Progress
 from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
 
 SHOWN = 100
 """Differences named in one check; the rest are counted."""
-Listed = dict[str, dict[tuple[str | None, ...], set[str]]]
-_STAYS = frozenset({"conflict_kept", "merged", "kept"})
-"""Actions of the ledger after which a row is not what it was."""
 Difference = tuple[bytes, bytes | None, bytes | None]
 """Key, row now, row in the snapshot."""
-
-
-@dataclass
-class _Touched:
-    """What the plan was to do with the rows of one table.
-
-    :param restored: for a key, by column name, what the migration had left: ``{column: (o, n)}``
-    """
-
-    restored: dict[bytes, dict[str, tuple[bytes, bytes]]] = field(default_factory=dict)
-    deleted: set[bytes] = field(default_factory=set)
-    inserted: set[bytes] = field(default_factory=set)
-    refilled: frozenset[str] = frozenset()
 
 
 class Verifier:
@@ -100,7 +84,7 @@ class Verifier:
             progress,
             f"{self._component}: reading every row",
         )
-        listed = _listed(ledger)
+        listed = read_listed(ledger)
         for table, found in pairs:
             checks += self._table(table, found, copied[str(table.oid)], listed.get(table.scope, {}))
         checks.append(self._foreign_keys(then))
@@ -187,12 +171,12 @@ class Verifier:
             return [self._keyless(table, found, copied, expected, actual)]
         explained: Counter[str] = Counter()
         wrong: list[str] = []
-        touched = self._touched(table)
+        touched = read_touched(self._actions(), table, self._blobs)
         gain, balance = 0, 0
         for key, now, before in self._differences(table, found, rows, copied.rows, expected, actual):
             gain += (now is not None) - (before is not None)
             balance += checksum(_present(now)) - checksum(_present(before))
-            reason, problem = _explain(table, key, now, before, touched, listed)
+            reason, problem = explain(table, key, now, before, touched, listed)
             explained[reason] += 1
             if problem:
                 wrong.append(problem)
@@ -307,20 +291,6 @@ class Verifier:
             columns_of(table.stored_columns), name_of(found), where
         )
 
-    def _touched(self, table: Table) -> _Touched:
-        """What the plan's actions say of this table's rows."""
-        touched, width = _Touched(), len(table.key)
-        for action in self._actions():
-            if action["table"]["oid"] != table.oid:
-                continue
-            columns = columns_of_action(action)
-            if action["op"] == "refill":
-                touched.refilled = frozenset(c.name for c in columns)
-            for lines in read_lines([Block(**block) for block in action.get("blocks", ())], self._blobs):
-                for line in lines:
-                    _remember(touched, action["op"], line, width, columns)
-        return touched
-
     def _check(
         self,
         name: str,
@@ -346,58 +316,6 @@ class Verifier:
 
 def _present(line: bytes | None) -> list[bytes]:
     return [] if line is None else [line]
-
-
-def _remember(touched: _Touched, op: str, line: bytes, width: int, columns: Sequence[Column]) -> None:
-    fields = line.split(b"\t")
-    key = b"\t".join(fields[:width])
-    if op == "update":
-        olds, news = fields[width : width + len(columns)], fields[width + len(columns) : -1]
-        touched.restored[key] = {c.name: (o, n) for c, o, n in zip(columns, olds, news, strict=True) if o != n}
-    elif op == "delete":
-        touched.deleted.add(key)
-    elif op == "insert":
-        touched.inserted.add(key)
-
-
-def _explain(
-    table: Table,
-    key: bytes,
-    now: bytes | None,
-    before: bytes | None,
-    touched: _Touched,
-    listed: dict[tuple[str | None, ...], set[str]],
-) -> tuple[str, str]:
-    """Why a row differs from the snapshot, and, where nothing explains it, the problem in words."""
-    names = [c.name for c in table.stored_columns]
-    values = texts(names[: len(table.key)], key.split(b"\t"))
-    excused = listed.get(tuple(values.values()))
-    if excused is not None and (now is None or before is None or not excused):
-        return "listed in the ledger", ""
-    label = ", ".join(f"{name}={value}" for name, value in values.items())
-    if before is None:
-        problem = f"row {label} was inserted by the migration and is still there" if key in touched.deleted else ""
-        return ("left by the migration" if problem else "inserted by applications"), problem
-    if now is None:
-        problem = f"row {label} was deleted by the migration and is not back" if key in touched.inserted else ""
-        return ("not brought back" if problem else "deleted by applications"), problem
-    mine = touched.restored.get(key, {})
-    for name, new, old in zip(names, now.split(b"\t"), before.split(b"\t"), strict=True):
-        if new == old or name in (excused or ()):
-            continue
-        if (name in mine and new == mine[name][1]) or (name in touched.refilled and new == NULL):
-            return "not restored", f"row {label}: {name} is {text(new)!r}, was {text(old)!r}"
-    return ("listed in the ledger" if excused else "changed by applications"), ""
-
-
-def _listed(ledger: Iterable[Json]) -> Listed:
-    """What the ledger says stays as it is, by table and key: the columns concerned; none named means the whole row."""
-    found: Listed = {}
-    for entry in ledger:
-        if entry["action"] in _STAYS:
-            columns = found.setdefault(entry["scope"], {}).setdefault(tuple(entry["key"].values()), set())
-            columns.update(entry.get("now") or entry.get("migrated") or ())
-    return found
 
 
 def _hex(value: int) -> str:
