@@ -122,18 +122,12 @@ COMMANDS = (
         ),
         _argument(
             "--only-schema",
-            dest="part",
-            action="store_const",
-            const="schema",
-            default="all",
+            action="store_true",
             help="Leave what the migration did to rows as it is",
         ),
         _argument(
             "--only-data",
-            dest="part",
-            action="store_const",
-            const="data",
-            default="all",
+            action="store_true",
             help="Leave what the migration did to the schema as it is",
         ),
         _argument(

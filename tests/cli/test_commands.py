@@ -115,6 +115,7 @@ def test_a_part_is_rolled_back(ctl: Ctl) -> None:
         assert refused.code == 8
         assert "as a whole" in refused.err
     assert ctl("generate", snapshot_id, "--rows", "orders").code == 2
+    assert "exclude each other" in ctl("generate", snapshot_id, "--only-data", "--only-schema").err
     assert ctl("generate", snapshot_id, "--only", "nothing").code == 2
 
 

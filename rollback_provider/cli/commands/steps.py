@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rollback_provider.cli import exits
 from rollback_provider.cli.commands.views import snapshot_table
 from rollback_provider.cli.session import Session
 from rollback_provider.cli.specification import read_specification
 from rollback_provider.core import capturer, executor, planner, verifier
 from rollback_provider.core import undo as undoing
+from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.model import Plan, Policy
 
 
@@ -62,7 +65,7 @@ def generate(session: Session) -> int:
             ambiguous=arguments.ambiguous,
             fill=dict(arguments.fill),
             only=tuple(arguments.only),
-            part=arguments.part,
+            part=_part(schema=arguments.only_schema, data=arguments.only_data),
             rows=dict(arguments.rows),
         ),
         checkpoint_id=arguments.checkpoint,
@@ -84,6 +87,14 @@ def undo(session: Session) -> int:
         watch=session.interrupt.watch,
     )
     return _show(session, plan)
+
+
+def _part(*, schema: bool, data: bool) -> Literal["all", "schema", "data"]:
+    if schema and data:
+        raise ConfigurationError(
+            "--only-schema and --only-data exclude each other", next_step="Leave both off for everything"
+        )
+    return "schema" if schema else "data" if data else "all"
 
 
 def _show(session: Session, plan: Plan) -> int:
