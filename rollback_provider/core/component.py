@@ -129,8 +129,11 @@ class Component(Protocol):
         """
         ...
 
-    def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
-        """Of all the plan relies on that should not change between approval and execution, in the scope of the snapshot."""
+    def fingerprint(self, snapshot: ComponentState, plan: ComponentPlan, blobs: BlobReader) -> str:
+        """Of all that `plan` relies on and that should not change between approval and execution, as it is now.
+
+        Where nothing has changed since the plan was made, it is the plan's.
+        """
         ...
 
     def apply(self, step: Step, blobs: Blobs, notes: Notes, progress: Progress) -> StepOutcome:

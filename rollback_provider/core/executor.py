@@ -93,7 +93,7 @@ def abandon(store: Store, rollback_id: str, *, actor: str) -> Record:
 def _refuse_drift(plan: Plan, snapshot: Snapshot, components: dict[str, Component], store: Store) -> None:
     states = {state.spec.name: state for state in snapshot.components}
     for part in plan.components:
-        if components[part.component].fingerprint(states[part.component], store) != part.fingerprint:
+        if components[part.component].fingerprint(states[part.component], part, store) != part.fingerprint:
             raise DriftError(
                 "The system has changed since this rollback was planned",
                 component=part.component,

@@ -19,6 +19,7 @@ ENTRY_POINTS = "rollback_provider.components"
 """Entry point group: a package adds a kind with ``kind = "module:Class"``."""
 
 BUILT_IN = {
+    "files": "rollback_provider.components.configuration.files:FilesComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
 }

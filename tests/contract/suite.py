@@ -490,7 +490,8 @@ class ContractSuite:
         try:
             assert component.identity() == stored["components"][0]["identity"]
             state = snapshot.components[0]
-            assert component.fingerprint(state, scenario.store) == component.fingerprint(state, scenario.store)
+            plan = scenario.generate(snapshot).components[0]
+            assert component.fingerprint(state, plan, scenario.store) == plan.fingerprint
         finally:
             component.close()
 

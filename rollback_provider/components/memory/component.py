@@ -8,9 +8,9 @@ from copy import deepcopy
 from threading import Event
 from typing import Any, ClassVar, cast
 
-from rollback_provider.components.memory.merge import Finding, Rules, Versions
+from rollback_provider.components.memory.merge import Rules
 from rollback_provider.components.memory.systems import Row, State, System, find_system, put_row
-from rollback_provider.components.memory.undoing import before_and_after, came_about, written
+from rollback_provider.components.memory.undoing import before_and_after, written
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import (
     ComponentError,
@@ -20,6 +20,7 @@ from rollback_provider.core.errors import (
     UnsupportedError,
 )
 from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.merge import Finding, Versions, came_about
 from rollback_provider.core.model import (
     Action,
     Check,
@@ -113,7 +114,7 @@ class MemoryComponent:
             payload={"then": snapshot.payload["state"], "left": _save(blobs, left), "only": list(policy.only)},
         )
 
-    def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
+    def fingerprint(self, snapshot: ComponentState, plan: ComponentPlan, blobs: BlobReader) -> str:
         """Of the names of all scopes."""
         return self._scopes()
 
@@ -143,7 +144,7 @@ class MemoryComponent:
                 self._stop_if_cancelled()
                 with system.lock:
                     rows = Versions(target, planned, system.state.get(scope, {}).get(key))
-                    if key in begun and came_about(begun[key], rows.now):
+                    if key in begun and came_about(begun[key]["was"], begun[key]["is"], rows.now):
                         settled.add(key)
                         continue
                     result, findings = rules.settle(rows, "keep")
@@ -315,8 +316,7 @@ class MemoryComponent:
 
     def _entry(self, scope: str, key: str, finding: Finding, rows: Versions) -> LedgerEntry:
         before, migrated, current = (
-            None if row is None else {column: row[column] for column in finding.columns if column in row}
-            for row in rows
+            None if row is None else {column: row[column] for column in finding.fields if column in row} for row in rows
         )
         return LedgerEntry(
             component=self.spec.name,

@@ -1,28 +1,13 @@
-"""A three-way merge of rows: what the migration did is taken back, what applications did stays."""
+"""The three-way rule for rows of a scope, whose columns come and go with it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from rollback_provider.components.memory.systems import Row, State
+from rollback_provider.core.merge import Finding, Versions, merge
 from rollback_provider.core.model import Action
-
-
-class Versions(NamedTuple):
-    """One row at three times; None where there was none."""
-
-    then: Row | None
-    left: Row | None
-    now: Row | None
-
-
-class Finding(NamedTuple):
-    """What the ledger says of a row: the action, and the columns it concerns."""
-
-    action: Action
-    columns: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -61,39 +46,10 @@ class Rules:
         discarded = [
             column for column in self.added if now and column in now and now[column] != (left or {}).get(column)
         ]
-        target, findings = merge_row(Versions(then, self._strip(left), self._strip(now)), conflicts)
+        target, findings = merge(Versions(then, self._strip(left), self._strip(now)), conflicts)
         if target is not None and then is None:
             target = self.fills | target
         return target, findings + ([Finding(Action.DISCARDED, discarded)] if discarded else [])
 
     def _strip(self, row: Row | None) -> Row | None:
         return None if row is None else {column: value for column, value in row.items() if column not in self.added}
-
-
-def merge_row(rows: Versions, conflicts: str) -> tuple[Row | None, list[Finding]]:
-    """What a row becomes, column by column, where all columns have a place in the snapshot."""
-    then, left, now = rows
-    if now in (left, then):
-        return then, []
-    if left == then:
-        return now, []
-    conflict = Action.CONFLICT_RESTORED if conflicts == "restore" else Action.CONFLICT_KEPT
-    if then is None or left is None or now is None:
-        return (then if conflicts == "restore" else now), [
-            Finding(conflict, {**(then or {}), **(left or {}), **(now or {})})
-        ]
-    target: dict[str, Any] = {}
-    theirs, contested = [], []
-    absent = object()
-    for column in {**then, **left, **now}:
-        was, migrated, current = (row.get(column, absent) for row in (then, left, now))
-        value = current if migrated == was else was
-        if migrated not in (was, current) and current != was:
-            contested.append(column)
-            value = was if conflicts == "restore" else current
-        elif current != migrated:
-            theirs.append(column)
-        if value is not absent:
-            target[column] = value
-    findings = [Finding(conflict, contested)] if contested else []
-    return target, findings + ([Finding(Action.MERGED, theirs)] if theirs and target != now else [])

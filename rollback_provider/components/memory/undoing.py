@@ -16,16 +16,6 @@ def written(notes: Sequence[Json]) -> Writes:
     return {note["writes"]: (note["was"], note["is"]) for note in notes if "writes" in note}
 
 
-def came_about(note: Json, now: Row | None) -> bool:
-    """Whether a write that was noted has been done, whatever an application has written to the row since."""
-    was: Row = note["was"] or {}
-    became: Row | None = note["is"]
-    if now is None or became is None:
-        return now == became
-    changed = [c for c in {**was, **became} if (c in was, was.get(c)) != (c in became, became.get(c))]
-    return all((c in now, now.get(c)) == (c in became, became.get(c)) for c in changed)
-
-
 def before_and_after(kept: State, writes: Mapping[str, Writes], now: State) -> tuple[State, State]:
     """The state before a rollback, and what the rollback has made of it.
 

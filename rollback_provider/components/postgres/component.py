@@ -100,7 +100,7 @@ class PostgresComponent:
         with self._viewing(blobs, progress) as view:
             return plan_rollback(view, snapshot, checkpoint, policy, ledger)
 
-    def fingerprint(self, snapshot: ComponentState, blobs: BlobReader) -> str:
+    def fingerprint(self, snapshot: ComponentState, plan: ComponentPlan, blobs: BlobReader) -> str:
         """Of the schema as it is now. Rows may change: the merge is computed from what it finds."""
         return self._catalog(catalog_of(snapshot, blobs)).fingerprint()
 

@@ -1,0 +1,1 @@
+"""Configuration: what services read when they start, or while they run."""

@@ -1,0 +1,66 @@
+"""What steps write, and what their notes tell of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+from rollback_provider.core.merge import came_about
+from rollback_provider.core.model import Json
+from rollback_provider.resources.state import Change, Fields, State
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Changes that one step makes.
+
+    :param estimate: seconds it is expected to take, where known
+    """
+
+    title: str
+    changes: Sequence[Change]
+    estimate: float | None = None
+
+
+class Written:
+    """Resources that a step has set out to write, as they were and as they were to be, out of its notes."""
+
+    def __init__(self, notes: Iterable[Json]) -> None:
+        self.images: dict[str, tuple[Fields | None, Fields | None]] = {}
+        for note in notes:
+            for address, (was, became) in note.get("writes", {}).items():
+                self._add(address, was, became)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def note(self, changes: Iterable[Change]) -> Json:
+        """The note that must be durable before these changes are made."""
+        for change in changes:
+            self._add(change.address, change.now, change.target)
+        return {"writes": {change.address: [change.now, change.target] for change in changes}}
+
+    def has_come_about(self, address: str, now: Fields | None) -> bool:
+        """Whether a resource was written by this step, whatever others have written to other fields of it since."""
+        return address in self.images and came_about(*self.images[address], now)
+
+    def _add(self, address: str, was: Fields | None, became: Fields | None) -> None:
+        """The last note counts: the writes of those before have not come about."""
+        self.images[address] = (was, became)
+
+
+def before_and_after(kept: State, steps: Iterable[Written]) -> tuple[State, State]:
+    """The state before a rollback, and what the rollback has made of it.
+
+    :param kept: the state right before its first step
+    """
+    then, left = deepcopy(kept), deepcopy(kept)
+    for written in steps:
+        for address, images in written.images.items():
+            for state, fields in zip((then, left), images, strict=True):
+                if fields is None:
+                    state.pop(address, None)
+                else:
+                    state[address] = fields
+    return then, left
