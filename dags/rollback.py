@@ -19,6 +19,7 @@ from rollback_provider.operators.report import RollbackReportOperator
 
 WHERE_TO = "Where to go back to"
 POLICY = "Writes made since"
+PART = "How much of it"
 HOW = "How"
 
 with DAG(
@@ -74,6 +75,22 @@ with DAG(
             "migration's or an application's.",
             section=POLICY,
         ),
+        "only": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            title="Only these",
+            description_md="Components, or what they hold (`schema.table`), one a line. **Empty: everything.**",
+            section=PART,
+        ),
+        "leave_behind": Param(
+            default=False,
+            type="boolean",
+            title="Leave others behind",
+            description_md="Components that were migrated after a chosen one, and may rely on it, may **stay as they are**. "
+            "Otherwise such a choice is refused.",
+            section=PART,
+        ),
         "plan_only": Param(
             default=False,
             type="boolean",
@@ -99,6 +116,8 @@ with DAG(
         undo="{{ params.undo or '' }}",
         conflicts="{{ params.conflicts }}",
         ambiguous="{{ params.ambiguous }}",
+        only="{{ params.only | tojson }}",
+        leave_behind="{{ params.leave_behind }}",
         store=store,
     )
 

@@ -121,6 +121,11 @@ COMMANDS = (
             help="Only this component, or this table, view, type or function (schema.name); may be repeated",
         ),
         _argument(
+            "--leave-behind",
+            action="store_true",
+            help="With --only: components that were migrated after a chosen one, and may rely on it, may stay as they are",
+        ),
+        _argument(
             "--only-schema",
             action="store_true",
             help="Leave what the migration did to rows as it is",

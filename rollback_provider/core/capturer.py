@@ -20,6 +20,7 @@ from rollback_provider.core.model import (
 )
 from rollback_provider.core.registry import build, rollback_order
 from rollback_provider.core.repository import Repository, Store, make_id
+from rollback_provider.core.schedule import all_side_by_side
 
 _LOOKED_AT = 20
 """Snapshots, the newest first, among which one to build upon is looked for."""
@@ -107,7 +108,7 @@ def _captured(
         used.add(snapshot_id)
         return cast(Incremental, component).capture_since(earlier, blobs, progress)
 
-    states = tuple(_capture(store, spec, connections, capture, watch) for spec in specs)
+    states = _capture_all(store, specs, connections, capture, watch)
     draft = Snapshot(id="", migration=migration, created=created, actor=actor, components=states)
     return draft.model_copy(update={"id": make_id(migration, created, draft.to_json())}), used
 
@@ -140,19 +141,14 @@ def take_checkpoint(
     """Records what changed since the snapshot, vouching that only the migration wrote (attribution ``quiet``)."""
     snapshot = Repository(store).snapshot(snapshot_id)
 
-    def states() -> tuple[ComponentState, ...]:
-        return tuple(
-            _capture(
-                store,
-                before.spec,
-                connections,
-                lambda component, blobs, before=before: component.checkpoint(before, blobs, progress),  # type: ignore[misc]
-                watch,
-            )
-            for before in snapshot.components
-        )
+    before = {state.spec.name: state for state in snapshot.components}
 
-    return seal_checkpoint(store, snapshot, states(), Attribution.QUIET, actor=actor)
+    def capture(component: Component, blobs: RecordingBlobs) -> ComponentState:
+        return component.checkpoint(before[component.spec.name], blobs, progress)
+
+    specs = [state.spec for state in snapshot.components]
+    states = _capture_all(store, specs, connections, capture, watch)
+    return seal_checkpoint(store, snapshot, states, Attribution.QUIET, actor=actor)
 
 
 def seal_checkpoint(
@@ -167,18 +163,24 @@ def seal_checkpoint(
     return checkpoint
 
 
-def _capture(
+def _capture_all(
     store: Store,
-    spec: ComponentSpec,
+    specs: Sequence[ComponentSpec],
     connections: ConnectionResolver,
     capture: Callable[[Component, RecordingBlobs], ComponentState],
     watch: Callable[[Component], None],
-) -> ComponentState:
-    component = build(spec, connections)
-    watch(component)
-    blobs = RecordingBlobs(store)
-    try:
-        state = capture(component, blobs)
-    finally:
-        component.close()
-    return state.model_copy(update={"blobs": tuple(dict.fromkeys((*state.blobs, *blobs.written)))})
+) -> tuple[ComponentState, ...]:
+    """Captures all components at the same time."""
+    by_name = {spec.name: spec for spec in specs}
+
+    def run(name: str) -> ComponentState:
+        component = build(by_name[name], connections)
+        watch(component)
+        blobs = RecordingBlobs(store)
+        try:
+            state = capture(component, blobs)
+        finally:
+            component.close()
+        return state.model_copy(update={"blobs": tuple(dict.fromkeys((*state.blobs, *blobs.written)))})
+
+    return tuple(all_side_by_side(by_name, run).values())

@@ -73,20 +73,22 @@ class Chain:
         later: tuple[Later, ...],
         connections: ConnectionResolver,
         policy: Policy,
-        ledger: LedgerWriter,
     ) -> None:
         self._store = store
         self._later = later
         self._connections = connections
         self._policy = policy
-        self._ledger = ledger
-        self.composed: list[Later] = []
-        """Migrations that are taken back with the first."""
+        self._composed: set[str] = set()
+
+    @property
+    def composed(self) -> list[Later]:
+        """Migrations that are taken back with the first, oldest first."""
+        return [each for each in self._later if each.snapshot.id in self._composed]
 
     def compose(
-        self, before: ComponentState, after: ComponentState | None
+        self, before: ComponentState, after: ComponentState | None, ledger: LedgerWriter
     ) -> tuple[ComponentState, ComponentState | None, list[str]]:
-        """Snapshot and checkpoint of all migrations together, and notes on what nobody can tell.
+        """Snapshot and checkpoint of all migrations together, and notes on what nobody can tell. What they lose is added to `ledger`.
 
         Raises UnsupportedError where their changes cannot be told apart, ConflictError where the policy says to stop.
         """
@@ -110,9 +112,7 @@ class Chain:
                 )
             blobs = tuple(dict.fromkeys([*before.blobs, *after.blobs, *state.blobs, *changes.blobs]))
             try:
-                before, after = component.compose(
-                    (before, after), (state, changes), self._policy, self._store, self._ledger
-                )
+                before, after = component.compose((before, after), (state, changes), self._policy, self._store, ledger)
             except UnsupportedError as error:
                 error.next_step = f"Take the later one back first: rollbackctl generate {each.snapshot.id}"
                 raise
@@ -120,8 +120,7 @@ class Chain:
             notes.append(
                 f"what migration {each.snapshot.migration} changed since (snapshot {each.snapshot.id}) goes, too"
             )
-            if each not in self.composed:
-                self.composed.append(each)
+            self._composed.add(each.snapshot.id)
         return before, after, notes
 
     def _untold(self, each: Later, component: str) -> str:

@@ -1,4 +1,7 @@
-"""Executes a plan: locks, checks that the plan still holds, runs its steps in order, and journals each.
+"""Executes a plan: locks, checks that the plan still holds, runs its steps, and journals each.
+
+The steps of one component run in order, and after those of the components that must be back before it; independent components run side by
+side. Where one fails, those that need it are not begun, and the others go on.
 
 Killed at any point and run again, it continues: steps that are done are passed over, the one in progress is handed its own notes.
 """
@@ -7,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Literal
+from typing import Literal, cast
 
 from rollback_provider.core import lock
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.component import Component, ConnectionResolver, Progress, Undoable
 from rollback_provider.core.errors import ConfigurationError, DriftError, LockedError, RollbackError, StoreError
 from rollback_provider.core.journal import Journal, StepNotes
-from rollback_provider.core.model import Plan, Record, Snapshot, Step
+from rollback_provider.core.model import Json, Plan, Record, Snapshot, Step
 from rollback_provider.core.record import make_record
 from rollback_provider.core.registry import build, require_same_system
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.schedule import Outcome, all_side_by_side, rollback_needs, run_side_by_side
 
 
 def execute(
@@ -64,9 +68,7 @@ def execute(
         except BaseException as error:
             _record(journal, "failed" if begun else "refused", error)
             raise
-        for step in plan.steps:
-            if not journal.done(step.id):
-                _run(step, components[step.component], store, journal, progress)
+        _run_all(plan, snapshot, components, store, journal, progress)
         if snapshot.undoes:
             _mark_undone(store, snapshot.undoes, rollback_id)
         journal.append("executed", actor=actor)
@@ -111,15 +113,50 @@ def _keep_before(
 ) -> None:
     """Keeps what it takes to undo this rollback."""
     states = {state.spec.name: state for state in snapshot.components}
-    kept = []
-    for part in plan.components:
-        component = components[part.component]
-        if part.steps and isinstance(component, Undoable):
-            blobs = RecordingBlobs(store)
-            before = component.before_rollback(states[part.component], part, blobs, progress)
-            kept.append(before.model_copy(update={"blobs": tuple(blobs.written)}).to_json())
+    parts = {part.component: part for part in plan.components}
+
+    def keep(name: str) -> Json:
+        blobs = RecordingBlobs(store)
+        before = cast(Undoable, components[name]).before_rollback(states[name], parts[name], blobs, progress)
+        return before.model_copy(update={"blobs": tuple(blobs.written)}).to_json()
+
+    undoable = [name for name, part in parts.items() if part.steps and isinstance(components[name], Undoable)]
+    kept = all_side_by_side(undoable, keep)
     if kept:
-        journal.append("before", data={"components": kept})
+        journal.append("before", data={"components": [*kept.values()]})
+
+
+def _run_all(
+    plan: Plan,
+    snapshot: Snapshot,
+    components: dict[str, Component],
+    store: Store,
+    journal: Journal,
+    progress: Progress,
+) -> None:
+    parts = {part.component: part for part in plan.components}
+
+    def run(name: str) -> None:
+        for step in parts[name].steps:
+            if not journal.done(step.id):
+                _run(step, components[name], store, journal, progress)
+
+    order = [name for wave in plan.order for name in wave]
+    outcome = run_side_by_side(rollback_needs((state.spec for state in snapshot.components), order), run)
+    for error in outcome.failed.values():
+        if isinstance(error, RollbackError) and len(order) > 1:
+            error.state = f"{error.state}. {_standing(outcome)}"
+        raise error
+
+
+def _standing(outcome: Outcome[None]) -> str:
+    """Which components are back, and which are not."""
+    parts = [
+        f"Back: {', '.join(outcome.done) or 'none'}",
+        f"not back: {', '.join(outcome.failed)}",
+        *(f"not begun: {name}, which waits for {', '.join(needs)}" for name, needs in outcome.waiting.items()),
+    ]
+    return "; ".join(parts)
 
 
 def _mark_undone(store: Store, rollback_id: str, by: str) -> None:

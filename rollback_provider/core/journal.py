@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 
 from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, LockedError
 from rollback_provider.core.model import ComponentState, Event, EventKind, Json, utcnow
@@ -20,6 +21,7 @@ class Journal:
         self._store = store
         self._prefix = _prefix(rollback_id)
         self._rollback_id = rollback_id
+        self._lock = Lock()
         self.events: list[Event] = [
             parse(Event, store.read(name), f"Entry {name} of the journal") for name in store.names(self._prefix)
         ]
@@ -30,21 +32,11 @@ class Journal:
             )
 
     def append(self, kind: EventKind, *, step: str = "", actor: str = "", data: Json | None = None) -> Event:
-        """Writes one event; durable when it returns. Raises LockedError, StoreUnavailableError."""
-        number = len(self.events) + 1
-        event = Event.model_validate(
-            {"number": number, "time": utcnow(), "kind": kind, "step": step, "actor": actor, "data": data or {}}
-        )
-        try:
-            self._store.create(f"{self._prefix}{number:08d}", event.to_json())
-        except AlreadyExistsError as error:
-            raise LockedError(
-                f"Another worker is executing rollback {self._rollback_id}",
-                state="This worker has stopped; the other one goes on",
-                next_step=f"Watch it: rollbackctl show {self._rollback_id}",
-            ) from error
-        self.events.append(event)
-        return event
+        """Writes one event; durable when it returns. Threads may share a journal. Raises LockedError, StoreUnavailableError."""
+        with self._lock:
+            event = self._create(kind, step, actor, data)
+            self.events.append(event)
+            return event
 
     def notes(self, step: str) -> Sequence[Json]:
         """What attempts at `step` have noted so far, oldest first."""
@@ -84,6 +76,21 @@ class Journal:
     def undone_by(self) -> str | None:
         """Id of the rollback that has undone this one."""
         return next((str(event.data["by"]) for event in self.events if event.kind == "undone"), None)
+
+    def _create(self, kind: EventKind, step: str, actor: str, data: Json | None) -> Event:
+        number = len(self.events) + 1
+        event = Event.model_validate(
+            {"number": number, "time": utcnow(), "kind": kind, "step": step, "actor": actor, "data": data or {}}
+        )
+        try:
+            self._store.create(f"{self._prefix}{number:08d}", event.to_json())
+        except AlreadyExistsError as error:
+            raise LockedError(
+                f"Another worker is executing rollback {self._rollback_id}",
+                state="This worker has stopped; the other one goes on",
+                next_step=f"Watch it: rollbackctl show {self._rollback_id}",
+            ) from error
+        return event
 
 
 def is_open(store: Store, rollback_id: str) -> bool:

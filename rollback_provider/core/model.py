@@ -160,6 +160,7 @@ class Policy(Model):
     :param only: components, or what they hold (``schema.table``); the rest stays as it is. Empty: everything
     :param part: ``schema`` leaves what the migration did to rows as it is, ``data`` what it did to the schema
     :param rows: ``{"schema.table": "SQL predicate"}`` over the snapshot's columns: of this table only the data of these rows
+    :param leave_behind: components that were migrated after a chosen one, and so may rely on it, may stay as they are
     """
 
     conflicts: Literal["keep", "restore", "fail"] = "keep"
@@ -168,6 +169,7 @@ class Policy(Model):
     only: tuple[str, ...] = ()
     part: Literal["all", "schema", "data"] = "all"
     rows: dict[str, str] = Field(default_factory=dict)
+    leave_behind: bool = False
 
     @property
     def partial(self) -> bool:

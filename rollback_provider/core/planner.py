@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.chain import Chain, later_migrations, weakest
 from rollback_provider.core.component import Component, ConnectionResolver, Progress, Selective
-from rollback_provider.core.errors import ComponentError, LockedError
-from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.errors import ComponentError, ConfigurationError, LockedError
+from rollback_provider.core.ledger import LedgerWriter, merge_ledgers
 from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
     Acceptance,
@@ -19,6 +19,7 @@ from rollback_provider.core.model import (
     Checkpoint,
     ComponentPlan,
     ComponentState,
+    Ledger,
     Plan,
     Policy,
     Snapshot,
@@ -26,6 +27,7 @@ from rollback_provider.core.model import (
 )
 from rollback_provider.core.registry import build, require_same_system, rollback_order
 from rollback_provider.core.repository import Repository, Store, make_id
+from rollback_provider.core.schedule import all_side_by_side, rollback_needs
 from rollback_provider.core.selection import refuse_unknown, select
 
 
@@ -57,25 +59,19 @@ def generate(
     told = checkpoint is not None and attribution is not Attribution.UNKNOWN
     after = {state.spec.name: state for state in checkpoint.components} if checkpoint and told else {}
     policy = policy or Policy()
-    ledger = LedgerWriter(store)
     later = later_migrations(repository, snapshot)
-    chain = Chain(store, later, connections, policy, ledger)
+    chain = Chain(store, later, connections, policy)
     chosen = _choose(store, snapshot, connections, policy, watch)
-    plans = tuple(
-        _plan(
-            store,
-            state,
-            after.get(state.spec.name),
-            chain,
-            connections,
-            chosen[state.spec.name],
-            ledger,
-            progress,
-            watch,
+    left_behind = _left_behind(snapshot, chosen, policy)
+    before = {state.spec.name: state for state in snapshot.components if state.spec.name in chosen}
+
+    def plan_one(name: str) -> tuple[ComponentPlan, Ledger]:
+        return _plan(
+            store, before[name], after.get(name), chain, connections, chosen[name], progress, watch, left_behind[name]
         )
-        for state in snapshot.components
-        if state.spec.name in chosen
-    )
+
+    made = all_side_by_side(before, plan_one)
+    plans = tuple(plan for plan, _ in made.values())
     if acceptance := repository.acceptance(snapshot_id):
         plans = tuple(plan.model_copy(update={"notes": (_accepted(acceptance), *plan.notes)}) for plan in plans)
     _refuse_repeated_steps(plans)
@@ -90,7 +86,7 @@ def generate(
         policy=policy,
         components=plans,
         order=_order(snapshot, chosen),
-        ledger=ledger.seal(),
+        ledger=merge_ledgers(ledger for _, ledger in made.values()),
         duration=timedelta(seconds=round(time.monotonic() - started, 3)),
         through=tuple(each.snapshot.id for each in (chain.composed if told else later)),
     )
@@ -147,6 +143,22 @@ def _order(snapshot: Snapshot, chosen: Iterable[str]) -> tuple[tuple[str, ...], 
     return tuple(wave for all_ in waves if (wave := tuple(name for name in all_ if name in names)))
 
 
+def _left_behind(snapshot: Snapshot, chosen: Collection[str], policy: Policy) -> dict[str, tuple[str, ...]]:
+    """For each chosen component, those that were migrated after it and are not rolled back. Refused unless the policy allows it."""
+    specs = [state.spec for state in snapshot.components]
+    needs = rollback_needs(specs, [spec.name for spec in specs])
+    broken = {name: tuple(each for each in needs[name] if each not in chosen) for name in chosen}
+    if not policy.leave_behind:
+        for name, left in broken.items():
+            if left:
+                raise ConfigurationError(
+                    f"{', '.join(left)} was migrated after it, relies on it, and is not chosen",
+                    component=name,
+                    next_step="Choose it, too, or say that it may be left behind: --leave-behind",
+                )
+    return broken
+
+
 def _refuse_repeated_steps(plans: Iterable[ComponentPlan]) -> None:
     """The journal knows steps by id: of two that share one, the second would be taken for done."""
     counts = Counter(step.id for plan in plans for step in plan.steps)
@@ -163,10 +175,10 @@ def _plan(
     chain: Chain,
     connections: ConnectionResolver,
     policy: Policy,
-    ledger: LedgerWriter,
     progress: Progress,
     watch: Callable[[Component], None],
-) -> ComponentPlan:
+    left_behind: tuple[str, ...],
+) -> tuple[ComponentPlan, Ledger]:
     if owner := owner_of(store, before.identity):
         raise LockedError(
             f"Rollback {owner} has begun and is not finished",
@@ -177,11 +189,14 @@ def _plan(
     component = build(before.spec, connections)
     watch(component)
     blobs = RecordingBlobs(store)
+    ledger = LedgerWriter(store)
     try:
         require_same_system(component, before)
-        composed, after, notes = chain.compose(before, after)
+        composed, after, notes = chain.compose(before, after, ledger)
         plan = component.plan(composed, after, policy, blobs, ledger, progress)
     finally:
         component.close()
     needed = blobs.written if composed is before else [*blobs.written, *composed.blobs]
-    return plan.model_copy(update={"blobs": tuple(dict.fromkeys(needed)), "notes": (*plan.notes, *notes)})
+    notes += [f"{each} was migrated after {before.spec.name} and stays as it is" for each in left_behind]
+    plan = plan.model_copy(update={"blobs": tuple(dict.fromkeys(needed)), "notes": (*plan.notes, *notes)})
+    return plan, ledger.seal()

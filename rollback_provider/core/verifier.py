@@ -12,6 +12,7 @@ from rollback_provider.core.model import Check, CheckStatus, Json, Record, Verif
 from rollback_provider.core.record import execution_ledger, make_record
 from rollback_provider.core.registry import build, require_same_system
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.schedule import all_side_by_side
 
 
 def verify(
@@ -52,18 +53,19 @@ def verify(
         for ledger in ledgers:
             yield from (entry for entry in read_ledger(ledger, store) if entry["component"] == name)
 
-    checks: list[Check] = []
-    for state in snapshot.components:
-        name = state.spec.name
-        if name not in parts:  # it was not chosen
-            continue
-        component = build(state.spec, connections)
+    states = {state.spec.name: state for state in snapshot.components}
+
+    def measure(name: str) -> list[Check]:
+        component = build(states[name].spec, connections)
         watch(component)
         try:
-            require_same_system(component, state)
-            checks += component.verify(state, after.get(name), parts[name], entries(name), store, progress)
+            require_same_system(component, states[name])
+            return component.verify(states[name], after.get(name), parts[name], entries(name), store, progress)
         finally:
             component.close()
+
+    chosen = [name for name in states if name in parts]
+    checks = [check for each in all_side_by_side(chosen, measure).values() for check in each]
     result = Verification(status=overall(checks), finished=utcnow(), checks=tuple(checks))
     journal.append("verified", actor=actor, data=result.to_json())
     return make_record(store, plan, journal)

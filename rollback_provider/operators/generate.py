@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,9 +34,11 @@ class RollbackGenerateOperator(RollbackOperator):
         snapshot's, or ``fail``
     :param ambiguous: a change that nothing attributes: ``restore`` the snapshot's state, ``keep`` the change, or ``fail``
     :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
-    :param only: components, or what they hold (``schema.table``), that alone are rolled back; everything where not given
+    :param only: components, or what they hold (``schema.table``), that alone are rolled back; everything where not given. Text is
+        taken for a JSON array, as a template gives it: ``"{{ params.only | tojson }}"``
     :param part: ``schema`` or ``data`` alone, or ``all``
     :param rows: ``{"schema.table": "SQL predicate"}``: of this table only the data of these rows
+    :param leave_behind: with `only`: components that were migrated after a chosen one, and may rely on it, may stay as they are
     :param checkpoint_id: which checkpoint to use; the newest of the snapshot where not given
     :param store: id of a ``rollback_store`` connection, or a URL
     """
@@ -49,6 +52,7 @@ class RollbackGenerateOperator(RollbackOperator):
         "ambiguous",
         "fill",
         "only",
+        "leave_behind",
         "part",
         "rows",
         "checkpoint_id",
@@ -63,9 +67,10 @@ class RollbackGenerateOperator(RollbackOperator):
         conflicts: str = "keep",
         ambiguous: str = "restore",
         fill: Mapping[str, str] | None = None,
-        only: Sequence[str] = (),
+        only: Sequence[str] | str = (),
         part: str = "all",
         rows: Mapping[str, str] | None = None,
+        leave_behind: bool | str = False,
         checkpoint_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +84,7 @@ class RollbackGenerateOperator(RollbackOperator):
         self.only = only
         self.part = part
         self.rows = rows
+        self.leave_behind = leave_behind
         self.checkpoint_id = checkpoint_id
 
     def run_in(self, context: Any) -> str:
@@ -135,14 +141,17 @@ class RollbackGenerateOperator(RollbackOperator):
                     "conflicts": self.conflicts,
                     "ambiguous": self.ambiguous,
                     "fill": self.fill or {},
-                    "only": self.only,
+                    "only": json.loads(self.only) if isinstance(self.only, str) else self.only,
                     "part": self.part,
                     "rows": self.rows or {},
+                    "leave_behind": self.leave_behind,
                 }
             )
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ConfigurationError(f"The policy makes no sense: {problems}") from error
+        except json.JSONDecodeError as error:
+            raise ConfigurationError(f"`only` is no JSON array: {self.only!r}") from error
 
 
 def unfinished_rollback(store: Store, snapshot: Snapshot) -> str | None:

@@ -74,6 +74,7 @@ def test_generate_takes_checkpoint_policy_and_fills(ctl: Ctl) -> None:
         "ambiguous": "keep",
         "fill": {"a.b": "'x=y'", "a.c": "1"},
         "only": [],
+        "leaveBehind": False,
         "part": "all",
         "rows": {},
     }

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
 import pytest
 
-from rollback_provider.components.memory import create_system, read_system, remove_system, write_row, write_system
+from rollback_provider.components.memory import (
+    State,
+    create_system,
+    read_system,
+    remove_system,
+    write_row,
+    write_system,
+)
 from rollback_provider.core.capturer import take_snapshot
-from rollback_provider.core.component import Connection
+from rollback_provider.core.component import Connection, Progress
 from rollback_provider.core.errors import (
     ComponentUnavailableError,
     ConfigurationError,
@@ -17,7 +28,7 @@ from rollback_provider.core.errors import (
 )
 from rollback_provider.core.executor import abandon, execute
 from rollback_provider.core.journal import Journal
-from rollback_provider.core.model import ComponentSpec, Json, Snapshot
+from rollback_provider.core.model import ComponentSpec, Json, Plan, Record, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
@@ -310,3 +321,78 @@ def test_a_connection_that_leads_elsewhere_is_refused(setting: Setting) -> None:
     hosts["db"] = "new.example.com"
     with pytest.raises(ConfigurationError, match="another system"):
         verify(setting.store, plan.rollback_id, connections, setting.progress, actor=ACTOR)
+
+
+@dataclass
+class Landscape:
+    """Four systems, of which the database is migrated before the application, and the two others for themselves."""
+
+    store: Store
+    systems: dict[str, str]
+    plan: Plan
+
+    def execute(self, store: Store | None = None, progress: Progress | None = None) -> Record:
+        """Executes the plan."""
+        return execute(store or self.store, self.plan.rollback_id, no_connections, progress or Watched(), actor=ACTOR)
+
+    def is_back(self) -> bool:
+        """Every system is as it was."""
+        return all(read_system(system) == BEFORE for system in self.systems.values())
+
+
+@pytest.fixture
+def make_landscape(memory_store: Store, make_system: Callable[[State], str]) -> Callable[[], Landscape]:
+    def make() -> Landscape:
+        systems = {name: make_system(BEFORE) for name in ("db", "app", "flags", "dns")}
+        specs = [
+            ComponentSpec(kind="memory", name=name, after=("db",) if name == "app" else (), options={"system": system})
+            for name, system in systems.items()
+        ]
+        snapshot = take_snapshot(memory_store, "m", specs, no_connections, Watched(), actor=ACTOR)
+        for system in systems.values():
+            write_row(system, "orders", "1", {"total": "11"})
+        return Landscape(
+            memory_store, systems, generate(memory_store, snapshot.id, no_connections, Watched(), actor=ACTOR)
+        )
+
+    return make
+
+
+def test_independent_components_go_on_when_one_fails(make_landscape: Callable[[], Landscape]) -> None:
+    """And the error says which are back, and which are not begun for it."""
+    landscape = make_landscape()
+    application = landscape.systems["app"]
+
+    class Away(Watched):
+        def message(self, text: str) -> None:
+            if text.startswith("app:"):
+                remove_system(application)
+
+    kept = read_system(application)
+    with pytest.raises(ComponentUnavailableError, match=r"^app: ") as caught:
+        landscape.execute(progress=Away())
+    assert caught.value.state.endswith("Back: flags, dns; not back: app; not begun: db, which waits for app")
+    create_system(application, kept)
+    record = landscape.execute()
+    assert landscape.is_back()
+    assert {step.component: step.attempts for step in record.execution.steps} == {
+        "app": 2,
+        "db": 1,
+        "flags": 1,
+        "dns": 1,
+    }
+
+
+def test_a_worker_that_dies_anywhere_among_several_components_is_resumed(
+    make_landscape: Callable[[], Landscape],
+) -> None:
+    for moment in count(1):
+        landscape = make_landscape()
+        try:
+            landscape.execute(FusedStore(landscape.store, Fuse(moment)))
+        except KilledError:
+            assert landscape.execute().execution.status == "executed", f"killed at moment {moment}"
+            assert landscape.is_back(), f"killed at moment {moment}"
+        else:
+            break
+    assert moment > len(landscape.plan.steps) * 4

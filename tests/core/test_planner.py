@@ -6,7 +6,7 @@ import pytest
 
 from rollback_provider.components.memory import write_row
 from rollback_provider.core.capturer import seal_checkpoint, take_snapshot
-from rollback_provider.core.errors import ComponentError, ConflictError, NotFoundError
+from rollback_provider.core.errors import ComponentError, ConfigurationError, ConflictError, NotFoundError
 from rollback_provider.core.model import Action, Attribution, ComponentSpec, Policy
 from rollback_provider.core.planner import generate
 from rollback_provider.core.repository import Repository
@@ -85,3 +85,13 @@ def test_step_ids_that_are_used_twice_are_refused(setting: Setting) -> None:
     with pytest.raises(ComponentError, match="used twice: 1"):
         setting.plan(snapshot)
     assert not Repository(setting.store).rollback_ids()
+
+
+def test_a_part_that_others_rely_on_is_refused_unless_told(setting: Setting) -> None:
+    snapshot = setting.snapshot()
+    setting.migrate()
+    with pytest.raises(ConfigurationError, match=r"^db: app was migrated after it, relies on it, and is not chosen"):
+        setting.plan(snapshot, policy=Policy(only=("db",)))
+    plan = setting.plan(snapshot, policy=Policy(only=("db",), leave_behind=True))
+    assert plan.components[0].notes == ("app was migrated after db and stays as it is",)
+    assert setting.plan(snapshot, policy=Policy(only=("app",))).components[0].notes == ()

@@ -67,6 +67,7 @@ def generate(session: Session) -> int:
             only=tuple(arguments.only),
             part=_part(schema=arguments.only_schema, data=arguments.only_data),
             rows=dict(arguments.rows),
+            leave_behind=arguments.leave_behind,
         ),
         checkpoint_id=arguments.checkpoint,
         watch=session.interrupt.watch,
