@@ -60,7 +60,7 @@ docs: $(STAMP) ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pytest: $(STAMP) $(SERVERS) $(PARTS) ## Run the tests alone
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 matrix: $(STAMP) $(SERVERS) ## Run the tests of the PostgreSQL component, all of them on every version
 	MATRIX=all $(BIN)/pytest tests/components tests/contract/test_postgres.py

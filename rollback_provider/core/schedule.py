@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
 from typing import Generic, TypeVar
 
 from rollback_provider.core.model import ComponentSpec
@@ -27,32 +28,40 @@ class Outcome(Generic[T]):
 
 
 def run_side_by_side(needs: Mapping[str, Collection[str]], work: Callable[[str], T]) -> Outcome[T]:
-    """Calls `work` with each name of `needs`, in threads of its own, after those that it needs.
+    """Calls `work` with each name of `needs`, after those that it needs. What can run at the same time does, in threads of its own.
 
-    Where one fails, what needs it is not begun, and everything else goes on. What is no Exception (a worker that is stopped) ends it as
-    soon as what runs has ended: nothing more is begun.
+    Where one fails, what needs it is not begun, and everything else goes on. What is no Exception (a worker that is stopped) ends it at
+    once: nothing more is begun, and nothing that still runs is waited for.
     """
-    results: dict[str, T] = {}
     outcome: Outcome[T] = Outcome()
-    running: dict[Future[T], str] = {}
+    ended: SimpleQueue[tuple[str, T | BaseException]] = SimpleQueue()
     left = dict(needs)
-    with ThreadPoolExecutor(max_workers=max(1, len(needs)), thread_name_prefix="component") as pool:
-        while True:
-            for name in [name for name, needed in left.items() if results.keys() >= set(needed)]:
-                del left[name]
-                running[pool.submit(work, name)] = name
-            if not running:
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                name = running.pop(future)
-                try:
-                    results[name] = future.result()
-                except Exception as error:  # noqa: BLE001  the caller decides which of them to raise
-                    outcome.failed[name] = error
-    outcome.done = {name: results[name] for name in needs if name in results}
-    outcome.failed = {name: outcome.failed[name] for name in needs if name in outcome.failed}
-    outcome.waiting = {name: tuple(each for each in needed if each not in results) for name, needed in left.items()}
-    return outcome
+    running = 0
+    while True:
+        ready = [name for name, needed in left.items() if outcome.done.keys() >= set(needed)]
+        if not ready and not running:
+            break
+        if len(ready) == 1 and not running:
+            _run(ready[0], work, ended)
+        else:
+            for name in ready:
+                # A daemon, so that a second signal ends the process although a step cannot be cancelled.
+                Thread(target=_run, args=(name, work, ended), name=name, daemon=True).start()
+        left = {name: needed for name, needed in left.items() if name not in ready}
+        running += len(ready)
+        name, result = ended.get()
+        running -= 1
+        if isinstance(result, Exception):
+            outcome.failed[name] = result
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            outcome.done[name] = result
+    return Outcome(
+        done={name: outcome.done[name] for name in needs if name in outcome.done},
+        failed={name: outcome.failed[name] for name in needs if name in outcome.failed},
+        waiting={name: tuple(each for each in needed if each not in outcome.done) for name, needed in left.items()},
+    )
 
 
 def all_side_by_side(names: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
@@ -72,3 +81,10 @@ def rollback_needs(specs: Iterable[ComponentSpec], chosen: Collection[str]) -> d
 
     before = {name: earlier(name) for name in after}
     return {name: tuple(each for each in chosen if name in before[each]) for name in chosen}
+
+
+def _run(name: str, work: Callable[[str], T], ended: SimpleQueue[tuple[str, T | BaseException]]) -> None:
+    try:
+        ended.put((name, work(name)))
+    except BaseException as error:  # noqa: BLE001  it is raised where it can be handled
+        ended.put((name, error))
