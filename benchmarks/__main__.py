@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.compare_tools import Comparison, compare
+from benchmarks.coordination import Coordination, coordinate
 from benchmarks.imports import import_costs
 from rollback_provider.demo.server import Server, running_server
 
@@ -46,13 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
             status.update("imports")
             imports = import_costs()
+            status.update("coordination")
+            coordination = coordinate()
     for comparison in comparisons:
         console.print(ratios(comparison))
     console.print(memory(comparisons))
     console.print(_imports(imports))
+    console.print(coordinated(coordination))
     RESULTS.mkdir(exist_ok=True)
     kept = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     figures = {"machine": machine, "comparisons": [asdict(each) for each in comparisons], "imports": imports}
+    figures["coordination"] = asdict(coordination)
     kept.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     console.print(f"Kept in {kept}")
     return 0
@@ -97,6 +102,15 @@ def memory(comparisons: Sequence[Comparison]) -> Table:
         table.add_column(f"{each.heap / MEBIBYTE:,.0f} MB heap", justify="right")
     for name in ("snapshot", "second", "checkpoint", "generate", "execute", "verify"):
         table.add_row(name, *(f"{getattr(each, name).peak / MEBIBYTE:,.0f}" for each in comparisons))
+    return table
+
+
+def coordinated(measured: Coordination) -> Table:
+    """Time of a rollback of many components."""
+    table = Table(title=f"{measured.components} components of 1 s each, half of them independent")
+    for column in ("execute", "longest path", "one by one"):
+        table.add_column(column, justify="right")
+    table.add_row(*(f"{each:.1f} s" for each in (measured.seconds, measured.longest_path, measured.one_by_one)))
     return table
 
 
