@@ -13,8 +13,11 @@ from airflow.sdk import BaseOperator, TaskGroup, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.registry import parse_specs
+from rollback_provider.core.schedule import rollback_needs
 from rollback_provider.hooks.rollback_store import DEFAULT_STORE
 from rollback_provider.operators.guarded import (
+    GuardedBeginOperator,
     GuardedCheckpointOperator,
     GuardedExecuteOperator,
     GuardedGenerateOperator,
@@ -60,6 +63,9 @@ def rollback_guard(
     ::
 
         snapshot >> migrate >> checkpoint >> verify_migration >> rollback.generate >> rollback.execute >> rollback.verify >> outcome
+
+    With several components ``rollback.execute`` is a group: ``begin``, and a task for each component, in the reverse of their order, side
+    by side where they do not depend on each other. Each can be cleared and retried by itself.
 
     The rollback tasks are teardowns of the snapshot. They run when `migrate` or `verify` fails, is killed, or when a person marks the run
     in the middle; they skip themselves when the migration verified. The run succeeds only with the outcome MIGRATED. Otherwise it
@@ -124,17 +130,44 @@ def rollback_guard(
             quiet=quiet,
             **patient,
         ).as_teardown(setups=snapshot)
-        execute = GuardedExecuteOperator(task_id="execute", rollback_id=generate.output, **patient).as_teardown(
-            setups=snapshot
-        )
-        verified = GuardedVerifyOperator(task_id="verify", rollback_id=execute.output, **patient).as_teardown(
+        executed = _execute(snapshot, generate, components, patient)
+        verified = GuardedVerifyOperator(task_id="verify", rollback_id=generate.output, **patient).as_teardown(
             setups=snapshot
         )
     outcome = GuardedOutcomeOperator(
         task_id="outcome", rollback_id=generate.output, report_dir=report_dir, work=work, **patient
     ).as_teardown(setups=snapshot, on_failure_fail_dagrun=True)
-    snapshot >> migrating >> checkpoint >> verifying >> generate >> execute >> verified >> outcome
+    snapshot >> migrating >> checkpoint >> verifying >> generate
+    executed >> verified >> outcome
     return Guard(snapshot, migrating, checkpoint, verifying, outcome)
+
+
+def _execute(
+    snapshot: BaseOperator, generate: Any, components: Sequence[Mapping[str, Any]], arguments: Mapping[str, Any]
+) -> list[BaseOperator]:
+    """The task that executes, or a group of them, behind `generate`; gives the last ones.
+
+    They are wired one by one, because a group leaves its teardowns out when it is wired as a whole.
+    """
+
+    def execute(task_id: str, component: str | None = None) -> BaseOperator:
+        task = GuardedExecuteOperator(task_id=task_id, component=component, rollback_id=generate.output, **arguments)
+        return task.as_teardown(setups=snapshot)
+
+    if len(components) == 1:
+        alone = execute("execute")
+        generate >> alone
+        return [alone]
+    specs = parse_specs(components)
+    needs = rollback_needs(specs, [spec.name for spec in specs])
+    with TaskGroup("execute"):
+        begin = GuardedBeginOperator(task_id="begin", rollback_id=generate.output, **arguments)
+        begin.as_teardown(setups=snapshot)
+        generate >> begin
+        tasks = {name: execute(name, name) for name in needs}
+        for name, needed in needs.items():
+            tasks[name].set_upstream([tasks[each] for each in needed] or [begin])
+    return [task for name, task in tasks.items() if not any(name in needed for needed in needs.values())]
 
 
 def _refuse_run_timeout(task: BaseOperator) -> None:

@@ -1,20 +1,32 @@
-"""The journal of one rollback: numbered, create-only objects in the store, intent before each step and outcome after it."""
+"""The journal of one rollback: numbered, create-only objects in the store, intent before each step and outcome after it.
+
+It has a lane for the rollback as a whole and one for each component, so that components can be rolled back at the same time, by one
+worker or by several.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import groupby
 from threading import Lock
 
 from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, LockedError
 from rollback_provider.core.model import ComponentState, Event, EventKind, Json, utcnow
 from rollback_provider.core.repository import Store, parse
 
+_WHOLE = "rollback"
+"""Lane of the rollback as a whole."""
+
 
 class Journal:
     """Appends to and reads the journal of one rollback.
 
-    Two workers on one journal: numbers have no gap and each object can be created once, so the one that comes second to a number gets a
+    Two workers on one lane: numbers have no gap and each object can be created once, so the one that comes second to a number gets a
     LockedError and stops. That makes taking over from a dead worker safe even where it is not dead.
+
+    :ivar events: of all lanes, by time
     """
 
     def __init__(self, store: Store, rollback_id: str) -> None:
@@ -22,19 +34,35 @@ class Journal:
         self._prefix = _prefix(rollback_id)
         self._rollback_id = rollback_id
         self._lock = Lock()
-        self.events: list[Event] = [
-            parse(Event, store.read(name), f"Entry {name} of the journal") for name in store.names(self._prefix)
-        ]
-        if any(event.number != number for number, event in enumerate(self.events, start=1)):
-            raise IntegrityError(
-                f"The journal of rollback {rollback_id} has gaps, so it does not tell which steps were done",
-                next_step="Restore the store's objects from a copy",
-            )
+        self.events: list[Event] = []
+        self.refresh()
 
-    def append(self, kind: EventKind, *, step: str = "", actor: str = "", data: Json | None = None) -> Event:
-        """Writes one event; durable when it returns. Threads may share a journal. Raises LockedError, StoreUnavailableError."""
+    def refresh(self) -> None:
+        """Reads what other workers have written, too. Raises IntegrityError."""
         with self._lock:
-            event = self._create(kind, step, actor, data)
+            lanes = groupby(self._store.names(self._prefix), key=lambda name: name.rpartition("/")[0])
+            self.events = list(merge(*(list(self._read(names)) for _, names in lanes), key=lambda event: event.time))
+
+    def append(
+        self, kind: EventKind, *, component: str = "", step: str = "", actor: str = "", data: Json | None = None
+    ) -> Event:
+        """Writes one event; durable when it returns. Threads may share a journal. Raises LockedError, StoreUnavailableError.
+
+        :param component: whose lane; the rollback's where not given
+        """
+        with self._lock:
+            number = Counter(event.component for event in self.events)[component] + 1
+            event = self._create(
+                {
+                    "number": number,
+                    "component": component,
+                    "time": utcnow(),
+                    "kind": kind,
+                    "step": step,
+                    "actor": actor,
+                    "data": data or {},
+                }
+            )
             self.events.append(event)
             return event
 
@@ -77,13 +105,21 @@ class Journal:
         """Id of the rollback that has undone this one."""
         return next((str(event.data["by"]) for event in self.events if event.kind == "undone"), None)
 
-    def _create(self, kind: EventKind, step: str, actor: str, data: Json | None) -> Event:
-        number = len(self.events) + 1
-        event = Event.model_validate(
-            {"number": number, "time": utcnow(), "kind": kind, "step": step, "actor": actor, "data": data or {}}
-        )
+    def _read(self, names: Iterator[str]) -> Iterator[Event]:
+        """The events of one lane."""
+        for number, name in enumerate(names, start=1):
+            event = parse(Event, self._store.read(name), f"Entry {name} of the journal")
+            if event.number != number:
+                raise IntegrityError(
+                    f"The journal of rollback {self._rollback_id} has gaps, so it does not tell which steps were done",
+                    next_step="Restore the store's objects from a copy",
+                )
+            yield event
+
+    def _create(self, content: Json) -> Event:
+        event = Event.model_validate(content)
         try:
-            self._store.create(f"{self._prefix}{number:08d}", event.to_json())
+            self._store.create(f"{self._prefix}{_lane(event.component)}/{event.number:08d}", event.to_json())
         except AlreadyExistsError as error:
             raise LockedError(
                 f"Another worker is executing rollback {self._rollback_id}",
@@ -94,12 +130,16 @@ class Journal:
 
 
 def is_open(store: Store, rollback_id: str) -> bool:
-    """Whether an execution has begun that is neither finished, refused nor abandoned. Reads the end of the journal alone."""
-    for name in reversed(list(store.names(_prefix(rollback_id)))):
+    """Whether an execution has begun that is neither finished, refused nor abandoned. Reads the end of the rollback's own lane alone."""
+    for name in reversed(list(store.names(f"{_prefix(rollback_id)}{_WHOLE}/"))):
         kind = store.read(name)["kind"]
         if kind not in {"verified", "undone"}:
             return kind not in {"executed", "refused", "abandoned"}
     return False
+
+
+def _lane(component: str) -> str:
+    return f"component-{component}" if component else _WHOLE
 
 
 def _prefix(rollback_id: str) -> str:
@@ -109,13 +149,14 @@ def _prefix(rollback_id: str) -> str:
 class StepNotes:
     """The :class:`~rollback_provider.core.component.Notes` of one step, kept in the journal."""
 
-    def __init__(self, journal: Journal, step: str) -> None:
+    def __init__(self, journal: Journal, step: str, component: str = "") -> None:
         self._journal = journal
         self._step = step
+        self._component = component
 
     def add(self, data: Json) -> None:
         """Writes a note; durable when it returns."""
-        self._journal.append("note", step=self._step, data=data)
+        self._journal.append("note", component=self._component, step=self._step, data=data)
 
     def earlier(self) -> Sequence[Json]:
         """What attempts at this step have noted so far, oldest first."""

@@ -362,9 +362,13 @@ class Event(Model):
     step, ``intent`` precedes a step, ``note`` is the step's own progress (the component reads it back after a crash), ``done`` and
     ``failed`` close the step, ``executed`` closes the execution, ``verified`` a verification, ``abandoned`` the rollback; ``undone``
     says that another rollback has undone this one.
+
+    :param number: counts the events of one lane from 1
+    :param component: whose lane it is in; empty for that of the rollback as a whole
     """
 
     number: int
+    component: str = ""
     time: datetime
     kind: EventKind
     actor: str = ""

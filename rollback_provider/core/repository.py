@@ -6,7 +6,9 @@ Object names, relative to the store's root::
     checkpoints/<snapshot id>/<checkpoint id>     sealed, create-only
     acceptances/<snapshot id>                     create-only
     rollbacks/<rollback id>/plan                  sealed, create-only
-    rollbacks/<rollback id>/journal/<number>      create-only, numbered from 00000001 without a gap
+    rollbacks/<rollback id>/journal/<lane>/<number>
+                                                  create-only, numbered from 00000001 without a gap; a lane ``component-<name>`` for
+                                                  each component, and ``rollback`` for the whole
     locks/<sha256 of identity>/<number>           create-only, numbered likewise: the last one names the rollback that took the
                                                   component; it owns it as long as its journal is open
 

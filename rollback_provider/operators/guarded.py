@@ -14,6 +14,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import Record, Snapshot
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
@@ -21,7 +22,7 @@ from rollback_provider.hooks.identity import run_label
 from rollback_provider.hooks.rollback_store import RollbackStoreHook
 from rollback_provider.operators.base import final_errors
 from rollback_provider.operators.checkpoint import RollbackCheckpointOperator, take_quiet_checkpoint
-from rollback_provider.operators.execute import RollbackExecuteOperator
+from rollback_provider.operators.execute import RollbackBeginOperator, RollbackExecuteOperator
 from rollback_provider.operators.generate import RollbackGenerateOperator
 from rollback_provider.operators.lookup import snapshots_of, used_by
 from rollback_provider.operators.report import RollbackReportOperator
@@ -179,12 +180,22 @@ class GuardedExecuteOperator(RollbackExecuteOperator):
         return super().run_in(context)
 
 
+class GuardedBeginOperator(RollbackBeginOperator):
+    """Begins the rollback, if one was planned."""
+
+    def run_in(self, context: Any) -> str:
+        """Begins; returns the rollback's id."""
+        if not self.rollback_id:
+            raise AirflowSkipException("No rollback was planned: there is nothing to begin")
+        return super().run_in(context)
+
+
 class GuardedVerifyOperator(RollbackVerifyOperator):
     """Verifies the rollback, if it was executed."""
 
     def run_in(self, context: Any) -> str:
         """Verifies; returns the rollback's id."""
-        if not self.rollback_id:
+        if not self.rollback_id or not Journal(self.open_store(), self.rollback_id).executed:
             raise AirflowSkipException("No rollback was executed: there is nothing to verify")
         return super().run_in(context)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rollback_provider.components.memory import State, read_system
+from rollback_provider.components.memory import State, create_system, read_system, remove_system
 from rollback_provider.core import registry
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository
@@ -212,3 +212,27 @@ def test_nobody_vouching_means_no_unattended_rollback_of_changed_data(
     assert (run.xcom("checkpoint"), ended(run)) == (None, ("failed", "ROLLBACK_FAILED"))
     assert rollback_states(run) == ["failed", "skipped", "skipped"]
     assert read_system(system)["orders"]["3"] == {"total": "30"}
+
+
+@pytest.mark.usefixtures("fragile")
+def test_components_are_tasks_of_their_own_and_one_is_retried_by_itself(
+    migrate: Callable[..., Run], system: str, memory_store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not wait for the failed one is rolled back all the same."""
+    systems = [system, f"{system}-site", f"{system}-flags"]
+    for name in systems:
+        create_system(name, BEFORE)
+    monkeypatch.setenv("CHECK", "fail")
+    run = migrate("several", kind="fragile")
+    assert ended(run) == ("failed", "ROLLBACK_FAILED")
+    executing = {name.rpartition(".")[2]: state for name, state in run.states.items() if ".execute." in name}
+    assert executing == {"begin": "success", "site": "failed", "shop": "failed", "flags": "success"}
+    assert [read_system(name) == BEFORE for name in systems] == [False, False, True]
+
+    again = run.clear("rollback.execute.site")
+    assert ended(again) == ("failed", "ROLLED_BACK")
+    assert all(read_system(name) == BEFORE for name in systems)
+    steps = load_record(memory_store, again.xcom("rollback.verify")).execution.steps
+    assert {step.component: step.attempts for step in steps} == {"site": 2, "shop": 1, "flags": 1}
+    for name in systems[1:]:
+        remove_system(name)

@@ -144,7 +144,7 @@ def test_a_signal_leaves_a_valid_journal(tmp_path: Path, number: signal.Signals,
     )
     journal = tmp_path / "store" / "rollbacks"
     deadline = time.monotonic() + 60
-    while len(list(journal.glob("*/journal/*"))) < 20:
+    while len(list(journal.glob("*/journal/*/*"))) < 20:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 
@@ -19,6 +20,7 @@ from rollback_provider.components.memory import (
 from rollback_provider.core.capturer import take_snapshot
 from rollback_provider.core.component import Connection, Progress
 from rollback_provider.core.errors import (
+    BusyError,
     ComponentUnavailableError,
     ConfigurationError,
     DriftError,
@@ -26,7 +28,7 @@ from rollback_provider.core.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from rollback_provider.core.executor import abandon, execute
+from rollback_provider.core.executor import abandon, begin, execute
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import ComponentSpec, Json, Plan, Record, Snapshot
 from rollback_provider.core.planner import generate
@@ -258,7 +260,7 @@ def test_a_worker_that_is_too_late_does_not_free_the_components_of_the_other(set
         """Lets the other worker begin between reading the journal and writing to it."""
 
         def create(self, name: str, document: Json) -> None:
-            if name.endswith("/journal/00000001"):
+            if name.endswith("/journal/rollback/00000001"):
                 with pytest.raises(KilledError):
                     setting.execute(plan, store=FusedStore(setting.store, Fuse(AFTER_LOCKS)))
             super().create(name, document)
@@ -331,9 +333,22 @@ class Landscape:
     systems: dict[str, str]
     plan: Plan
 
-    def execute(self, store: Store | None = None, progress: Progress | None = None) -> Record:
-        """Executes the plan."""
-        return execute(store or self.store, self.plan.rollback_id, no_connections, progress or Watched(), actor=ACTOR)
+    def execute(
+        self, store: Store | None = None, progress: Progress | None = None, component: str | None = None
+    ) -> Record:
+        """Executes the plan, or one component of it."""
+        return execute(
+            store or self.store,
+            self.plan.rollback_id,
+            no_connections,
+            progress or Watched(),
+            actor=ACTOR,
+            component=component,
+        )
+
+    def begin(self) -> None:
+        """Begins it, for workers of one component each."""
+        begin(self.store, self.plan.rollback_id, no_connections, Watched(), actor=ACTOR)
 
     def is_back(self) -> bool:
         """Every system is as it was."""
@@ -396,3 +411,48 @@ def test_a_worker_that_dies_anywhere_among_several_components_is_resumed(
         else:
             break
     assert moment > len(landscape.plan.steps) * 4
+
+
+def test_components_are_executed_by_workers_of_their_own(make_landscape: Callable[[], Landscape]) -> None:
+    """One after the other and at the same time; the last one completes the rollback, whoever that is."""
+    landscape = make_landscape()
+    with pytest.raises(ConfigurationError, match=r"^db: Rollback .* has not begun"):
+        landscape.execute(component="db")
+    landscape.begin()
+    with pytest.raises(BusyError, match=r"^db: app must be back before"):
+        landscape.execute(component="db")
+    with pytest.raises(ConfigurationError, match=r"no part for component 'cdn'.*Name one of: db, app, flags, dns"):
+        landscape.execute(component="cdn")
+    with ThreadPoolExecutor() as pool:
+        together = [pool.submit(landscape.execute, component=name) for name in ("app", "flags", "dns")]
+    assert {future.result().execution.status for future in together} == {"ready"}
+    landscape.begin()
+    record = landscape.execute(component="db")
+    assert record.execution.status == "executed"
+    assert record.execution.attempts == 1
+    assert landscape.is_back()
+    assert landscape.execute(component="db").execution == record.execution
+
+
+def test_drift_of_any_component_stops_the_beginning(make_landscape: Callable[[], Landscape]) -> None:
+    landscape = make_landscape()
+    write_system(landscape.systems["dns"], read_system(landscape.systems["dns"]) | {"new": {}})
+    with pytest.raises(DriftError, match=r"^dns: "):
+        landscape.begin()
+
+
+def test_a_worker_of_one_component_that_dies_anywhere_is_resumed(make_landscape: Callable[[], Landscape]) -> None:
+    for moment in count(1):
+        landscape = make_landscape()
+        landscape.begin()
+        landscape.execute(component="flags")
+        try:
+            landscape.execute(FusedStore(landscape.store, Fuse(moment)), component="app")
+        except KilledError:
+            landscape.execute(component="app")
+        else:
+            break
+        landscape.execute(component="dns")
+        assert landscape.execute(component="db").execution.status == "executed", f"killed at moment {moment}"
+        assert landscape.is_back(), f"killed at moment {moment}"
+    assert moment > 4

@@ -41,11 +41,25 @@ def test_the_second_to_a_number_is_told_so(memory_store: SnapshotStore) -> None:
     assert [event.kind for event in Journal(memory_store, "r").events] == ["begin", "executed"]
 
 
+def test_workers_on_different_components_do_not_meet(memory_store: SnapshotStore) -> None:
+    first, second = Journal(memory_store, "r"), Journal(memory_store, "r")
+    StepNotes(first, "db.1", "db").add({"batch": 1})
+    StepNotes(second, "app.1", "app").add({"batch": 2})
+    StepNotes(first, "db.1", "db").add({"batch": 3})
+    with pytest.raises(LockedError):
+        StepNotes(second, "db.1", "db").add({"batch": 4})
+    second.refresh()
+    assert [(event.component, event.number) for event in second.events] == [("db", 1), ("app", 1), ("db", 2)]
+    memory_store.delete("rollbacks/r/journal/component-db/00000001")
+    with pytest.raises(IntegrityError, match="gaps"):
+        second.refresh()
+
+
 def test_a_gap_is_noticed(memory_store: SnapshotStore) -> None:
     journal = Journal(memory_store, "r")
     for kind in ("begin", "intent", "done"):
         journal.append(kind, step="1")
-    memory_store.delete("rollbacks/r/journal/00000002")
+    memory_store.delete("rollbacks/r/journal/rollback/00000002")
     with pytest.raises(IntegrityError, match="journal of rollback r has gaps"):
         Journal(memory_store, "r")
 
@@ -142,7 +156,7 @@ def test_of_many_at_once_one_wins(memory_store: SnapshotStore) -> None:
 
 def test_a_sealed_document_of_another_shape_is_one_clear_error(memory_store: SnapshotStore) -> None:
     """Whoever wrote it, it is not what this version writes."""
-    memory_store.create("rollbacks/r/journal/00000001", {"number": 1, "what": "is this"})
+    memory_store.create("rollbacks/r/journal/rollback/00000001", {"number": 1, "what": "is this"})
     with pytest.raises(IntegrityError, match="not of the shape"):
         Journal(memory_store, "r")
     memory_store.create("snapshots/s-20260101T000000Z-000000000000", {"id": "s", "what": "is this"})

@@ -10,6 +10,14 @@ from airflow.sdk import DAG, task
 
 from rollback_provider.guard import rollback_guard
 
+
+@task
+def check() -> None:
+    """Fails when told to."""
+    if os.environ.get("CHECK") == "fail":
+        raise ValueError("order 1 costs nothing")
+
+
 with DAG("guarded", schedule=None, params={"system": "", "store": "", "kind": "memory"}):
 
     @task
@@ -24,12 +32,6 @@ with DAG("guarded", schedule=None, params={"system": "", "store": "", "kind": "m
         from tests.airflow.scenario import migrate_shop
 
         migrate_shop(params or {}, snapshot_id, os.environ.get("MIGRATE", ""))
-
-    @task
-    def check() -> None:
-        """Fails when told to."""
-        if os.environ.get("CHECK") == "fail":
-            raise ValueError("order 1 costs nothing")
 
     guard = rollback_guard(
         migration="shop",
@@ -51,4 +53,29 @@ with DAG("unvouched", schedule=None, params={"system": "", "store": ""}):
         migrate=migrate,
         verify=check,
         task_args={"retries": 0},
+    )
+
+
+@task(task_id="migrate")
+def migrate_all(params: dict[str, Any] | None = None) -> None:
+    """Migrates three systems."""
+    from tests.airflow.scenario import migrate_shop
+
+    for name in ("", "-site", "-flags"):
+        migrate_shop({"system": f"{(params or {})['system']}{name}"}, "", "")
+
+
+with DAG("several", schedule=None, params={"system": "", "store": "", "kind": "memory"}):
+    rollback_guard(
+        migration="shop",
+        components=[
+            {"kind": "memory", "name": "shop", "system": "{{ params.system }}"},
+            {"kind": "{{ params.kind }}", "name": "site", "system": "{{ params.system }}-site", "after": ["shop"]},
+            {"kind": "memory", "name": "flags", "system": "{{ params.system }}-flags"},
+        ],
+        store="{{ params.store }}",
+        quiet=True,
+        migrate=migrate_all,
+        verify=check,
+        task_args={"retries": 0, "retry_delay": timedelta()},
     )
