@@ -150,7 +150,7 @@ def _execute(
     They are wired one by one, because a group leaves its teardowns out when it is wired as a whole.
     """
 
-    def execute(task_id: str, component: str | None = None) -> BaseOperator:
+    def execute(task_id: str, component: str | None = None) -> Any:
         task = GuardedExecuteOperator(task_id=task_id, component=component, rollback_id=generate.output, **arguments)
         return task.as_teardown(setups=snapshot)
 

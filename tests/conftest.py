@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fix_airflow",
     "tests.fix_ctl",
+    "tests.fix_haproxy",
     "tests.fix_memory",
     "tests.fix_no_skips",
     "tests.fix_postgres",

@@ -20,6 +20,7 @@ ENTRY_POINTS = "rollback_provider.components"
 
 BUILT_IN = {
     "files": "rollback_provider.components.configuration.files:FilesComponent",
+    "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
 }

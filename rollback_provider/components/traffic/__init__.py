@@ -1,0 +1,1 @@
+"""Traffic: which servers answer requests, and whose."""

@@ -1,0 +1,202 @@
+"""Kind ``haproxy``: servers and sticky sessions of HAProxy's backends, by its runtime API."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from rollback_provider.components.traffic.haproxy_socket import RuntimeApi
+from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
+from rollback_provider.core.model import ComponentSpec
+from rollback_provider.resources import (
+    Batch,
+    Change,
+    Fields,
+    Options,
+    ResourceComponent,
+    State,
+    parse_options,
+    require_connection,
+)
+
+_KEY = "key "
+_LOOK = 0.1
+"""Seconds between two looks at a server that is drained."""
+
+
+class HaproxyOptions(Options):
+    """Options of kind ``haproxy``.
+
+    :param backends: names of the backends whose servers and stick tables are captured
+    :param drain_seconds: how long a rollback waits, for each server that it takes out, until the sessions there have ended; what
+        is left then is cut off
+    :param server_arguments: arguments for servers that come back after they were deleted at run time, by backend: ``check maxconn 100``
+    """
+
+    backends: tuple[str, ...] = Field(min_length=1)
+    drain_seconds: float = Field(default=30.0, ge=0)
+    server_arguments: dict[str, str] = Field(default_factory=dict)
+
+
+class HaproxyComponent(ResourceComponent):
+    """Servers (state, weight, address, port), and whom their sticky sessions belong to.
+
+    Addresses: ``web/s1`` is server s1 of backend web, ``web/key ada`` the entry of its stick table whose key is ada.
+    """
+
+    kind: ClassVar[str] = "haproxy"
+    section: ClassVar[Literal["infrastructure"]] = "infrastructure"
+    noun: ClassVar[str] = "servers and sticky sessions"
+
+    def __init__(self, spec: ComponentSpec, connections: ConnectionResolver) -> None:
+        super().__init__(spec, connections)
+        self._options = parse_options(spec, HaproxyOptions)
+        self._connection = require_connection(spec)
+
+    def identity(self) -> str:
+        """Names the socket, and the machine where it is a path."""
+        connection = self.connections(self._connection)
+        host = (
+            f"{connection.host}:{connection.port}" if connection.port else f"{socket.gethostname()}:{connection.host}"
+        )
+        return f"haproxy:{host}:{','.join(sorted(self._options.backends))}"
+
+    def read(self, blobs: BlobWriter) -> State:
+        """Asks for the servers and the stick table of each backend."""
+        api = self._api()
+        api.require_admin()
+        state: State = {}
+        for backend in self._options.backends:
+            names = {}
+            for server in api.servers(backend):
+                names[server.id] = server.name
+                state[f"{backend}/{server.name}"] = {
+                    "state": server.state,
+                    "weight": server.weight,
+                    "address": server.address,
+                    "port": server.port,
+                }
+            for key, server_id in api.stuck(backend).items():
+                if server_id in names:
+                    state[f"{backend}/{_KEY}{key}"] = {"server": names[server_id]}
+        return state
+
+    def write(self, changes: Sequence[Change], blobs: BlobReader, progress: Progress) -> None:
+        """Makes each change; a server that is to take no more requests is drained first."""
+        api = self._api()
+        for done, change in enumerate(changes, start=1):
+            self.stop_if_cancelled()
+            backend, _, name = change.address.partition("/")
+            if name.startswith(_KEY):
+                self._stick(api, backend, name.removeprefix(_KEY), change.target)
+            else:
+                if _cuts(change):
+                    self._drain(api, backend, name, progress)
+                for command, *said in self._commands(change):
+                    api.do(command, *said)
+            progress.update(f"write {self.spec.name}", done=done, total=len(changes), unit="changes")
+
+    def command(self, change: Change) -> str:
+        """Commands for the stats socket."""
+        backend, _, name = change.address.partition("/")
+        if name.startswith(_KEY):
+            key = name.removeprefix(_KEY)
+            if change.target is None:
+                return f"clear table {backend} key {key}"
+            return f"set table {backend} key {key} data.server_id <id of {change.target['server']}>"
+        lines = [command for command, *_ in self._commands(change)]
+        if _cuts(change):
+            lines = [
+                f"set server {change.address} state drain",
+                f"# wait until `show stat` has no sessions of it, at most {self._options.drain_seconds:g} seconds",
+                *lines,
+            ]
+        return "\n".join(lines)
+
+    def batches(self, changes: Sequence[Change], blobs: BlobReader) -> Iterable[Batch]:
+        """First the servers that take requests again, then the sticky sessions that go back to them, then those that are taken out."""
+        keys = [change for change in changes if change.address.partition("/")[2].startswith(_KEY)]
+        out = [change for change in changes if change not in keys and not _serves(change.target)]
+        back = [change for change in changes if change not in keys and change not in out]
+        waits = sum(self._options.drain_seconds for change in out if _cuts(change))
+        for title, part, estimate in (
+            (f"Put back {len(back)} servers", back, None),
+            (f"Send {len(keys)} sticky sessions back", keys, None),
+            (f"Take out {len(out)} servers", out, waits),
+        ):
+            if part:
+                yield Batch(title, part, estimate)
+
+    def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
+        """What happens to users of servers that are taken out, and that a reload forgets it all."""
+        limit = f"at most {self._options.drain_seconds:g} seconds"
+        cut = [change.address for change in changes if _cuts(change)]
+        quiet = [c.address for c in changes if _serves(c.now) and not _serves(c.target) and not _cuts(c)]
+        notes = [
+            f"{address}: no new users; those who are there stay until their sessions end, {limit}, and then go elsewhere"
+            for address in cut
+        ]
+        notes += [f"{address}: no new users; those who stick to it stay there" for address in quiet]
+        if changes:
+            notes.append("a reload of HAProxy forgets this, unless a server-state-file is written before it")
+        return tuple(notes)
+
+    def _commands(self, change: Change) -> Iterable[tuple[str, ...]]:
+        """Commands that make a server what it is to be, each with what it may answer."""
+        where, target = change.address, change.target
+        if target is None:
+            yield f"set server {where} state maint", "No such server"
+            yield f"del server {where}", "Server deleted", "No such server"
+            return
+        now: Fields = change.now or {}
+        if change.now is None:
+            arguments = self._options.server_arguments.get(where.partition("/")[0], "")
+            command = f"add server {where} {target['address']}:{target['port']} weight {target['weight']} {arguments}"
+            yield command.strip(), "New server registered", "Already exists a server"
+            now = {**target, "state": "maint"}
+        if (target["address"], target["port"]) != (now["address"], now["port"]):
+            yield (
+                f"set server {where} addr {target['address']} port {target['port']}",
+                "changed from",
+                "no need to change",
+            )
+        if target["weight"] != now["weight"]:
+            yield (f"set server {where} weight {target['weight']}",)
+        if target["state"] != now["state"]:
+            yield (f"set server {where} state {target['state']}",)
+
+    def _stick(self, api: RuntimeApi, backend: str, key: str, target: Fields | None) -> None:
+        if target is None:
+            api.do(f"clear table {backend} key {key}", "Key not found")
+            return
+        ids = {server.name: server.id for server in api.servers(backend)}
+        if target["server"] in ids:
+            api.do(f"set table {backend} key {key} data.server_id {ids[target['server']]}")
+
+    def _drain(self, api: RuntimeApi, backend: str, name: str, progress: Progress) -> None:
+        """Keeps new users away and waits until those who are there have gone, or the limit has passed."""
+        api.do(f"set server {backend}/{name} state drain")
+        deadline = time.monotonic() + self._options.drain_seconds
+        while (left := api.sessions(backend).get(name, 0)) and time.monotonic() < deadline:
+            progress.update(f"drain {backend}/{name}", done=0, total=left, unit="sessions left")
+            self.pause(_LOOK)
+        if left:
+            progress.message(f"{self.spec.name}: {left} sessions of {backend}/{name} are cut off after the limit")
+
+    def _api(self) -> RuntimeApi:
+        return RuntimeApi(self.spec.name, self.connections(self._connection))
+
+
+def _cuts(change: Change) -> bool:
+    """Whether users who are on a server now have to go."""
+    now, target = change.now or {}, change.target or {}
+    return now.get("state") in {"ready", "drain"} and target.get("state", "maint") == "maint"
+
+
+def _serves(fields: Fields | None) -> bool:
+    """Whether a server takes new users."""
+    return fields is not None and fields.get("state") == "ready" and fields["weight"] > 0
