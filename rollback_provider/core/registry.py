@@ -19,6 +19,7 @@ ENTRY_POINTS = "rollback_provider.components"
 """Entry point group: a package adds a kind with ``kind = "module:Class"``."""
 
 BUILT_IN = {
+    "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
     "files": "rollback_provider.components.configuration.files:FilesComponent",
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",

@@ -1,0 +1,1 @@
+"""Names: where clients look for a service."""
