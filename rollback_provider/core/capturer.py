@@ -136,19 +136,30 @@ def take_checkpoint(
     progress: Progress,
     *,
     actor: str,
+    exact: Checkpoint | None = None,
     watch: Callable[[Component], None] = lambda _: None,
 ) -> Checkpoint:
-    """Records what changed since the snapshot, vouching that only the migration wrote (attribution ``quiet``)."""
+    """Records what changed since the snapshot, vouching that only the migration wrote (attribution ``quiet``).
+
+    :param exact: a checkpoint that was sealed inside the migration; its components are taken from it as they are
+    """
     snapshot = Repository(store).snapshot(snapshot_id)
+    kept = {state.spec.name: state for state in exact.components} if exact else {}
 
     before = {state.spec.name: state for state in snapshot.components}
 
     def capture(component: Component, blobs: RecordingBlobs) -> ComponentState:
         return component.checkpoint(before[component.spec.name], blobs, progress)
 
-    specs = [state.spec for state in snapshot.components]
-    states = _capture_all(store, specs, connections, capture, watch)
-    return seal_checkpoint(store, snapshot, states, Attribution.QUIET, actor=actor)
+    specs = [state.spec for name, state in before.items() if name not in kept]
+    captured = _capture_all(store, specs, connections, capture, watch)
+    states = kept | {state.spec.name: state for state in captured}
+    return seal_checkpoint(store, snapshot, tuple(states[name] for name in before), Attribution.QUIET, actor=actor)
+
+
+def is_complete(checkpoint: Checkpoint, snapshot: Snapshot) -> bool:
+    """Whether a checkpoint tells of all components of its snapshot."""
+    return {state.spec.name for state in checkpoint.components} >= {state.spec.name for state in snapshot.components}
 
 
 def seal_checkpoint(

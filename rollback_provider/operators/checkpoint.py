@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rollback_provider.core.capturer import take_checkpoint
+from rollback_provider.core.capturer import is_complete, take_checkpoint
 from rollback_provider.core.model import Attribution, Checkpoint
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.hooks.connections import airflow_connections
@@ -31,30 +31,42 @@ class RollbackCheckpointOperator(RollbackOperator):
 
     def run_in(self, context: Any) -> str | None:
         """Keeps or takes the checkpoint; returns its id."""
-        store = self.open_store()
-        return self.keep_exact(store) or take_quiet_checkpoint(self, store, self.snapshot_id, context)
-
-    def keep_exact(self, store: Store) -> str | None:
-        """Id of the checkpoint that the migrate task has sealed inside its transaction, if it has."""
-        checkpoint = exact_checkpoint(store, self.snapshot_id)
-        if checkpoint is None:
-            return None
-        self.log.info(
-            "Checkpoint %s was sealed inside the migration's transaction; it is exact and is kept", checkpoint.id
-        )
-        return checkpoint.id
+        return complete_checkpoint(self, self.open_store(), self.snapshot_id, context)
 
 
-def take_quiet_checkpoint(task: RollbackOperator, store: Store, snapshot_id: str, context: Any) -> str:
-    """Takes a checkpoint that counts every change since the snapshot as the migration's; returns its id."""
+def complete_checkpoint(task: RollbackOperator, store: Store, snapshot_id: str, context: Any) -> str:
+    """Keeps what the migrate task has sealed inside its transaction, and takes a checkpoint of all other components.
+
+    There every change since the snapshot counts as the migration's. Returns the checkpoint's id.
+    """
+    repository = Repository(store)
+    exact = exact_checkpoint(repository, snapshot_id)
+    told = ", ".join(state.spec.name for state in exact.components) if exact else ""
+    if exact and is_complete(exact, repository.snapshot(snapshot_id)):
+        task.log.info("Checkpoint %s was sealed inside the migration's transaction; it is exact and is kept", exact.id)
+        return exact.id
     checkpoint = take_checkpoint(
-        store, snapshot_id, airflow_connections, task.progress, actor=task_actor(context), watch=task.watch
+        store,
+        snapshot_id,
+        airflow_connections,
+        task.progress,
+        actor=task_actor(context),
+        exact=exact,
+        watch=task.watch,
     )
-    task.log.info("Checkpoint %s is sealed; every change since the snapshot counts as the migration's", checkpoint.id)
+    task.log.info(
+        "Checkpoint %s is sealed; every change since the snapshot counts as the migration's%s",
+        checkpoint.id,
+        f", but for {told}, of which the migrate task has sealed its own" if told else "",
+    )
     return checkpoint.id
 
 
-def exact_checkpoint(store: Store, snapshot_id: str) -> Checkpoint | None:
-    """The newest checkpoint of this snapshot, if it was sealed inside the migration's transaction."""
-    newest = next(reversed(Repository(store).checkpoints(snapshot_id)), None)
-    return newest if newest and newest.attribution is Attribution.TRANSACTION else None
+def exact_checkpoint(repository: Repository, snapshot_id: str) -> Checkpoint | None:
+    """The newest checkpoint of this snapshot that was sealed inside the migration's transaction, if that has ended as it should."""
+    for checkpoint in reversed(repository.checkpoints(snapshot_id)):
+        if checkpoint.attribution is Attribution.TRANSACTION:
+            return checkpoint
+        if checkpoint.attribution is Attribution.UNKNOWN:
+            return None
+    return None

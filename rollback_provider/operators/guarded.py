@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from rollback_provider.core.capturer import is_complete
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import Record, Snapshot
@@ -21,7 +22,11 @@ from rollback_provider.core.repository import Repository, Store
 from rollback_provider.hooks.identity import run_label
 from rollback_provider.hooks.rollback_store import RollbackStoreHook
 from rollback_provider.operators.base import final_errors
-from rollback_provider.operators.checkpoint import RollbackCheckpointOperator, take_quiet_checkpoint
+from rollback_provider.operators.checkpoint import (
+    RollbackCheckpointOperator,
+    complete_checkpoint,
+    exact_checkpoint,
+)
 from rollback_provider.operators.execute import RollbackBeginOperator, RollbackExecuteOperator
 from rollback_provider.operators.generate import RollbackGenerateOperator
 from rollback_provider.operators.lookup import snapshots_of, used_by
@@ -129,7 +134,7 @@ class GuardedSnapshotOperator(RollbackSnapshotOperator):
 
 
 class GuardedCheckpointOperator(RollbackCheckpointOperator):
-    """Keeps the exact checkpoint of the migrate task; without one, takes a checkpoint only where the DAG's author vouches for quiet."""
+    """Keeps the exact checkpoint of the migrate task; takes one of what it does not tell only where the DAG's author vouches for quiet."""
 
     def __init__(self, *, quiet: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -137,15 +142,18 @@ class GuardedCheckpointOperator(RollbackCheckpointOperator):
 
     def run_in(self, context: Any) -> str | None:
         """Keeps or takes the checkpoint; returns its id, or None where nobody knows which writes are the migration's."""
-        store = self.open_store()
-        exact = self.keep_exact(store)
-        if exact or self.quiet:
-            return exact or take_quiet_checkpoint(self, store, self.snapshot_id, context)
+        repository = Repository(self.open_store())
+        exact = exact_checkpoint(repository, self.snapshot_id)
+        snapshot = repository.snapshot(self.snapshot_id)
+        if self.quiet or (exact and is_complete(exact, snapshot)):
+            return complete_checkpoint(self, repository.store, self.snapshot_id, context)
+        told = {state.spec.name for state in exact.components} if exact else set()
         self.log.warning(
-            "There is no checkpoint: the migrate task has sealed none, and quiet=True does not vouch that only the migration writes. "
-            "A rollback of this run stops where data has changed since the snapshot; a person can then start one with a policy"
+            "There is no checkpoint of %s: the migrate task has sealed none, and quiet=True does not vouch that only the migration writes. "
+            "A rollback of this run stops where something has changed since the snapshot; a person can then start one with a policy",
+            ", ".join(state.spec.name for state in snapshot.components if state.spec.name not in told),
         )
-        return None
+        return exact.id if exact else None
 
 
 class GuardedGenerateOperator(RollbackGenerateOperator):
@@ -164,9 +172,11 @@ class GuardedGenerateOperator(RollbackGenerateOperator):
             raise AirflowSkipException("The migration never began: there is nothing to roll back")
         self.log.warning("Rolling back, because of %s", self.work.causes(context))
         store = self.open_store()
-        if self.quiet and not Repository(store).checkpoints(str(self.snapshot_id)):
+        repository, snapshot_id = Repository(store), str(self.snapshot_id)
+        newest = next(reversed(repository.checkpoints(snapshot_id)), None)
+        if self.quiet and not (newest and is_complete(newest, repository.snapshot(snapshot_id))):
             self.log.info("The migration ended before its checkpoint, which is taken now")
-            take_quiet_checkpoint(self, store, str(self.snapshot_id), context)
+            complete_checkpoint(self, store, snapshot_id, context)
         return super().run_in(context)
 
 

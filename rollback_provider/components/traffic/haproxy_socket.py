@@ -85,7 +85,7 @@ class RuntimeApi:
         return {row["svname"]: int(row["scur"]) for row in rows}
 
     def stuck(self, backend: str) -> dict[str, int]:
-        """Keys of a backend's stick table, as the API writes them, and the id of the server each sticks to. Without a table there are none."""
+        """Keys of a backend's stick table, as the API writes them, and the id of each one's server; none where there is no table."""
         return dict(self._entries(self.ask(f"show table {backend}")))
 
     def require_admin(self) -> None:
