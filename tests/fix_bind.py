@@ -45,9 +45,9 @@ def bind() -> Iterator[Forwarder]:
     with TemporaryDirectory(prefix="rollback-bind-") as name:
         folder, port = Path(name), free_port()
         text = CONFIGURATION.format(folder=folder, port=port, key=KEY, secret=SECRET)
-        for number in range(ZONES):
-            text += ZONE.format(name=f"zone{number}.test", key=KEY)
-            (folder / f"zone{number}.test.zone").write_text(RECORDS)
+        for zone in ["shop.test", *(f"zone{number}.test" for number in range(ZONES))]:
+            text += ZONE.format(name=zone, key=KEY)
+            (folder / f"{zone}.zone").write_text(RECORDS)
         (folder / "named.conf").write_text(text)
         command = [find_program("named"), "-g", "-n", "1", "-c", str(folder / "named.conf")]
         with running(command, lambda: answers(port) and _serves(port, ZONES - 1), folder / "log"):

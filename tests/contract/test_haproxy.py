@@ -29,11 +29,11 @@ class HaproxyHarness:
         self._folder = folder
         self._socket = folder / "admin.sock"
         self.api = RuntimeApi("test", Connection("edge", "haproxy", host=str(self._socket)))
-        self._stick("ada", 1)
-        self._stick(r"old\ user", 3)
+        self._stick("ada", "s1")
+        self._stick(r"old\ user", "s3")
 
-    def _stick(self, key: str, server: int) -> None:
-        self.api.do(f"set table {self.backend} key {key} data.server_id {server}")
+    def _stick(self, key: str, server: str) -> None:
+        self.api.stick(self.backend, {key: server})
 
     def _set(self, server: str, what: str) -> None:
         self.api.do(f"set server {self.backend}/{server} {what}", "changed from")
@@ -51,19 +51,19 @@ class HaproxyHarness:
         if "s4" not in [server.name for server in self.api.servers(self.backend)]:
             self.api.do(f"add server {self.backend}/s4 127.0.0.1:9004 weight 20", "New server registered")
         self._set("s4", "state ready")
-        self._stick("ada", 2)
+        self._stick("ada", "s2")
         self.api.do(rf"clear table {self.backend} key old\ user", "Key not found")
 
     def migrate_again(self) -> None:
         """Further still."""
         self._set("s2", "weight 200")
         self._set("s1", "state maint")
-        self._stick("ada", 4)
+        self._stick("ada", "s4")
 
     def application_write(self) -> None:
         """Somebody gives s3 more weight, and a user comes."""
         self._set("s3", "weight 30")
-        self._stick("grace", 3)
+        self._stick("grace", "s3")
 
     def drift(self) -> None:
         """Somebody gives some of it back to s1."""
@@ -75,10 +75,10 @@ class HaproxyHarness:
 
     def state(self) -> object:
         """Servers and users; ids are given anew."""
-        servers = {server.id: server for server in self.api.servers(self.backend)}
+        servers = self.api.servers(self.backend)
         return (
-            {server.name: (server.address, server.port, server.state, server.weight) for server in servers.values()},
-            {key: servers[server].name for key, server in self.api.stuck(self.backend).items()},
+            {server.name: (server.address, server.port, server.state, server.weight) for server in servers},
+            self.api.stuck(self.backend),
         )
 
     @contextmanager

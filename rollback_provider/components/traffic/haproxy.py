@@ -71,34 +71,38 @@ class HaproxyComponent(ResourceComponent):
         api.require_admin()
         state: State = {}
         for backend in self._options.backends:
-            names = {}
             for server in api.servers(backend):
-                names[server.id] = server.name
                 state[f"{backend}/{server.name}"] = {
                     "state": server.state,
                     "weight": server.weight,
                     "address": server.address,
                     "port": server.port,
                 }
-            for key, server_id in api.stuck(backend).items():
-                if server_id in names:
-                    state[f"{backend}/{_KEY}{key}"] = {"server": names[server_id]}
+            for key, name in api.stuck(backend).items():
+                state[f"{backend}/{_KEY}{key}"] = {"server": name}
         return state
 
     def write(self, changes: Sequence[Change], blobs: BlobReader, progress: Progress) -> None:
         """Makes each change; a server that is to take no more requests is drained first."""
         api = self._api()
+        users: dict[str, dict[str, str]] = {}
         for done, change in enumerate(changes, start=1):
             self.stop_if_cancelled()
             backend, _, name = change.address.partition("/")
             if name.startswith(_KEY):
-                self._stick(api, backend, name.removeprefix(_KEY), change.target)
+                key = name.removeprefix(_KEY)
+                if change.target is None:
+                    api.unstick(backend, key)
+                else:
+                    users.setdefault(backend, {})[key] = change.target["server"]
             else:
                 if _cuts(change):
                     self._drain(api, backend, name, progress)
                 for command, *said in self._commands(change):
                     api.do(command, *said)
             progress.update(f"write {self.spec.name}", done=done, total=len(changes), unit="changes")
+        for backend, wanted in users.items():
+            api.stick(backend, wanted)
 
     def command(self, change: Change) -> str:
         """Commands for the stats socket."""
@@ -107,7 +111,8 @@ class HaproxyComponent(ResourceComponent):
             key = name.removeprefix(_KEY)
             if change.target is None:
                 return f"clear table {backend} key {key}"
-            return f"set table {backend} key {key} data.server_id <id of {change.target['server']}>"
+            server = change.target["server"]
+            return f"clear table {backend} key {key}\nset table {backend} key {key} data.server_id <id of {server}>"
         lines = [command for command, *_ in self._commands(change)]
         if _cuts(change):
             lines = [
@@ -168,14 +173,6 @@ class HaproxyComponent(ResourceComponent):
             yield (f"set server {where} weight {target['weight']}",)
         if target["state"] != now["state"]:
             yield (f"set server {where} state {target['state']}",)
-
-    def _stick(self, api: RuntimeApi, backend: str, key: str, target: Fields | None) -> None:
-        if target is None:
-            api.do(f"clear table {backend} key {key}", "Key not found")
-            return
-        ids = {server.name: server.id for server in api.servers(backend)}
-        if target["server"] in ids:
-            api.do(f"set table {backend} key {key} data.server_id {ids[target['server']]}")
 
     def _drain(self, api: RuntimeApi, backend: str, name: str, progress: Progress) -> None:
         """Keeps new users away and waits until those who are there have gone, or the limit has passed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rollback_provider.core.component import Connection
@@ -17,7 +18,12 @@ _MAINTENANCE = 0x01 | 0x02 | 0x20
 _DRAIN = 0x08 | 0x10
 _STATES = "1"
 """The version of the output of ``show servers state`` that is understood."""
-_ENTRY = re.compile(r"^0x[0-9a-f]+: key=(?P<key>(?:\\.|[^\\ ])*) .*?\bserver_id=(?P<server>\d+)")
+_ENTRY = re.compile(
+    r"^0x[0-9a-f]+: key=(?P<key>(?:\\.|[^\\ ])*) .*?\bserver_id=(?P<server>\d+)(?:.*\bserver_key=(?P<name>\S+))?"
+)
+_TRIES = 50
+_PAUSE = 0.02
+"""Seconds between two looks at entries that requests are using."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,43 @@ class RuntimeApi:
         rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
         return {row["svname"]: int(row["scur"]) for row in rows}
 
-    def stuck(self, backend: str) -> dict[str, int]:
-        """Keys of a backend's stick table, as the API writes them, and the id of each one's server; none where there is no table."""
-        return dict(self._entries(self.ask(f"show table {backend}")))
+    def stuck(self, backend: str) -> dict[str, str]:
+        """Keys of a backend's stick table, as the API writes them, and the name of each one's server; none where there is no table."""
+        names = {server.id: server.name for server in self.servers(backend)}
+        return {
+            key: server_key or names[server_id]
+            for key, server_id, server_key in self._entries(self.ask(f"show table {backend}"))
+            if server_key or server_id in names
+        }
+
+    def stick(self, backend: str, wanted: Mapping[str, str]) -> None:
+        """Makes keys stick to servers. Raises StepFailedError where others move them all the time.
+
+        An entry that traffic has made names its server twice, and only the number can be set; the name, which counts, goes with it. A
+        request that is on its way writes the entry as it found it, so all are looked at again.
+        """
+        numbers = {each.name: each.id for each in self.servers(backend)}
+        left = {key: server for key, server in wanted.items() if server in numbers}
+        for _ in range(_TRIES):
+            for key, server in left.items():
+                self.ask(f"clear table {backend} key {key}")
+                self.do(f"set table {backend} key {key} data.server_id {numbers[server]}")
+            time.sleep(_PAUSE)
+            now = self.stuck(backend)
+            left = {key: server for key, server in left.items() if now.get(key) != server}
+            if not left:
+                return
+        raise StepFailedError(
+            f"{backend}: {', '.join(list(left)[:5])} do not stay where they are put", component=self._component
+        )
+
+    def unstick(self, backend: str, key: str) -> None:
+        """Forgets where a key sticks to. An entry that a request is using stays until that has ended."""
+        for _ in range(_TRIES):
+            if "currently in use" not in self.ask(f"clear table {backend} key {key}"):
+                return
+            time.sleep(_PAUSE)
+        raise StepFailedError(f"{backend}: the entry of {key!r} is in use all the time", component=self._component)
 
     def require_admin(self) -> None:
         """Raises PermissionDeniedError where the socket cannot change what a rollback would."""
@@ -110,10 +150,11 @@ class RuntimeApi:
             raise
         return connection
 
-    def _entries(self, answer: str) -> Iterator[tuple[str, int]]:
+    def _entries(self, answer: str) -> Iterator[tuple[str, int, str]]:
+        """Key, number of the server, and its name where the entry holds it."""
         for line in answer.splitlines():
             if found := _ENTRY.match(line):
-                yield found["key"], int(found["server"])
+                yield found["key"], int(found["server"]), "" if found["name"] in {None, "-"} else found["name"]
 
 
 def _server(row: dict[str, str]) -> Server:
