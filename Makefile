@@ -24,7 +24,7 @@ SOURCES := rollback_provider tests dags docs benchmarks
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test lint types layers docs pytest matrix corpus bench lock format clean
+.PHONY: help install demo test lint types layers docs pytest matrix histories corpus bench lock format clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -64,6 +64,13 @@ pytest: $(STAMP) $(SERVERS) $(PARTS) ## Run the tests alone
 
 matrix: $(STAMP) $(SERVERS) ## Run the tests of the PostgreSQL component, all of them on every version
 	MATRIX=all $(BIN)/pytest tests/components tests/contract/test_postgres.py
+
+# Two thousand others each day. A failing one prints its seed and itself as a script; alone: make histories HISTORIES=2096
+HISTORIES ?= $(shell date +%Y%j)0000-$(shell date +%Y%j)1999
+
+histories: $(STAMP) $(SERVERS) ## Run thousands of random histories of a database, HISTORIES=first-last, for the night
+	@echo 'Histories $(HISTORIES)'
+	HISTORIES=$(HISTORIES) $(BIN)/pytest --numprocesses auto --dist worksteal tests/components/test_histories.py
 
 .work/postgres/%/.installed: tests/postgres/%.lock | $(STAMP)
 	@echo 'Fetching PostgreSQL $*'

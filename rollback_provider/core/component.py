@@ -90,6 +90,10 @@ class Notes(Protocol):
         """What earlier attempts at this step have noted, oldest first."""
         ...
 
+    def of(self, step: str) -> Sequence[Json]:
+        """What attempts at another step of this plan, which is done, have noted, oldest first."""
+        ...
+
 
 @runtime_checkable
 class Component(Protocol):
@@ -151,12 +155,14 @@ class Component(Protocol):
         checkpoint: ComponentState | None,
         plan: ComponentPlan,
         ledger: Iterable[Json],
+        notes: Callable[[str], Sequence[Json]],
         blobs: Blobs,
         progress: Progress,
     ) -> list[Check]:
         """Measures whether the system is back, and names what is not. Reads only.
 
         :param ledger: entries (as JSON) of this component that plan and execution have listed
+        :param notes: what the attempts at a step have noted, by the step's id
         """
         ...
 

@@ -161,3 +161,7 @@ class StepNotes:
     def earlier(self) -> Sequence[Json]:
         """What attempts at this step have noted so far, oldest first."""
         return self._journal.notes(self._step)
+
+    def of(self, step: str) -> Sequence[Json]:
+        """What attempts at another step have noted, oldest first."""
+        return self._journal.notes(step)

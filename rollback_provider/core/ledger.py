@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollback_provider.core.model import Action, BlobRef, Json, Ledger, LedgerCount, LedgerEntry
 
@@ -21,6 +21,16 @@ SAMPLE = 20
 """Entries of each scope and action that are kept in the record itself."""
 
 
+class Mark(NamedTuple):
+    """The state of a ledger that is written."""
+
+    buffer: bytes
+    refs: tuple[BlobRef, ...]
+    counts: Counter[tuple[str, str, Action]]
+    examined: Counter[str]
+    sample: tuple[LedgerEntry, ...]
+
+
 class LedgerWriter:
     """Collects entries and writes them out block by block; `seal` gives the ledger."""
 
@@ -31,6 +41,16 @@ class LedgerWriter:
         self._counts: Counter[tuple[str, str, Action]] = Counter()
         self._examined: Counter[str] = Counter()
         self._sample: list[LedgerEntry] = []
+
+    def mark(self) -> Mark:
+        """Where it stands, for `back_to`."""
+        counts = (Counter(self._counts), Counter(self._examined))
+        return Mark(bytes(self._buffer), tuple(self._refs), *counts, tuple(self._sample))
+
+    def back_to(self, mark: Mark) -> None:
+        """Forgets what was added since."""
+        self._buffer, self._refs, self._sample = bytearray(mark.buffer), list(mark.refs), list(mark.sample)
+        self._counts, self._examined = Counter(mark.counts), Counter(mark.examined)
 
     def add(self, entry: LedgerEntry) -> None:
         """Adds one entry."""

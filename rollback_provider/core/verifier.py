@@ -60,7 +60,9 @@ def verify(
         watch(component)
         try:
             require_same_system(component, states[name])
-            return component.verify(states[name], after.get(name), parts[name], entries(name), store, progress)
+            return component.verify(
+                states[name], after.get(name), parts[name], entries(name), journal.notes, store, progress
+            )
         finally:
             component.close()
 

@@ -212,6 +212,7 @@ class ResourceComponent(ABC):
         checkpoint: ComponentState | None,
         plan: ComponentPlan,
         ledger: Iterable[Json],
+        notes: Callable[[str], Sequence[Json]],
         blobs: Blobs,
         progress: Progress,
     ) -> list[Check]:

@@ -54,6 +54,7 @@ class InterruptedComponent(MemoryComponent):
                     InterruptedComponent.task.on_kill()
 
             earlier = staticmethod(notes.earlier)
+            of = staticmethod(notes.of)
 
         return super().apply(step, blobs, Stopping(), progress)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rollback_provider.components.postgres import session
-from rollback_provider.components.postgres.apply import Applier
+from rollback_provider.components.postgres.applying.applier import Applier
 from rollback_provider.components.postgres.component import PostgresComponent
 from rollback_provider.components.postgres.soft_drop import soft_drop_column, soft_drop_table
 from rollback_provider.core.acceptance import AcceptReport, accept, accept_older, list_soft_drops, systems_of

@@ -210,16 +210,22 @@ def test_migrations_in_their_own_transactions(chained: Chained) -> None:
 
 
 @pytest.mark.parametrize(
-    "first",
-    ["alter table accounts alter balance type text using balance::text", "alter table accounts drop column balance"],
-    ids=["retyped", "dropped"],
+    ("first", "column"),
+    [
+        ("alter table accounts alter balance type text using balance::text", "balance"),
+        ("alter table accounts drop column balance", "balance"),
+        ("alter type mood rename value 'sad' to 'blue'; update accounts set city = 'X'", "mood"),
+    ],
+    ids=["retyped", "dropped", "a label renamed"],
 )
-def test_what_cannot_be_told_apart_is_refused(chained: Chained, first: str) -> None:
+def test_what_cannot_be_told_apart_is_refused(chained: Chained, first: str, column: str) -> None:
     """By name, and with the way out."""
-    chained.begin(ACCOUNTS).migrate(first)
+    chained.begin(
+        ACCOUNTS + "create type mood as enum ('sad'); alter table accounts add mood mood default 'sad'"
+    ).migrate(first)
     chained.then("update accounts set city = 'Y' where id = 1")
     with pytest.raises(
-        UnsupportedError, match=r"public\.accounts.*balance.*later one back first: rollbackctl generate again-"
+        UnsupportedError, match=rf"public\.accounts.* {column}: .*later one back first: rollbackctl generate again-"
     ):
         chained.generate()
 

@@ -19,8 +19,10 @@ from tests.fix_servers import ALL, VERSIONS, socket_of
 
 FAILING = {502}
 """Left out of the fixed range: applications have written what a primary key forbids, which is left off; the judge asks for it."""
-_FIRST, _, _LAST = os.environ.get("HISTORIES", "500-537").partition("-")
-SEEDS = [seed for seed in range(int(_FIRST), int(_LAST)) if seed not in FAILING or "HISTORIES" in os.environ]
+_FIRST, _, _LAST = os.environ.get("HISTORIES", "500-536").partition("-")
+SEEDS = [
+    seed for seed in range(int(_FIRST), int(_LAST or _FIRST) + 1) if seed not in FAILING or "HISTORIES" in os.environ
+]
 CASES = [(version, seed) for version in VERSIONS for seed in SEEDS if ALL or VERSIONS[seed % len(VERSIONS)] == version]
 _numbers = count(1)
 postgres_socket = socket_of()

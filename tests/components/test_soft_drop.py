@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from rollback_provider.components.postgres import steps
-from rollback_provider.components.postgres.apply import Applier
+from rollback_provider.components.postgres.applying.ddl import Ddl
 from rollback_provider.components.postgres.reserved import DropRecord
 from rollback_provider.components.postgres.soft_drop import soft_drop_column, soft_drop_table
 from rollback_provider.core.errors import UnsupportedError
@@ -558,7 +558,7 @@ def test_killed_between_steps(scenario: Scenario, monkeypatch: pytest.MonkeyPatc
         soft_drop_column(connection, "customers", "name")
     scenario.generate()
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
-        patch.setattr(Applier, "_run_sql", _killed_at("NOT NULL"))
+        patch.setattr(Ddl, "run", _killed_at("NOT NULL"))
         scenario.execute()
     scenario.execute()
     scenario.verify()
@@ -566,9 +566,9 @@ def test_killed_between_steps(scenario: Scenario, monkeypatch: pytest.MonkeyPatc
 
 
 def _killed_at(word: str) -> Any:
-    run = Applier._run_sql
+    run = Ddl.run
 
-    def killed(self: Applier, statements: Any, **options: Any) -> None:
+    def killed(self: Ddl, statements: Any, **options: Any) -> None:
         if any(word in statement.sql for statement in statements):
             raise RuntimeError("killed")
         run(self, statements, **options)

@@ -117,6 +117,12 @@ HISTORIES = {
         "create type moods as enum ('sad', 'ok', 'happy'); alter table t alter m type moods using m::text::moods; drop type mood;"
         "alter type moods rename to mood; update t set m = 'happy' where id = 2; insert into t values (3, 'happy')",
     ),
+    "a label renamed, rows that hold it": (
+        "create type mood as enum ('sad', 'ok'); create table t (id int primary key, m mood, ms mood[], v int);"
+        "insert into t select n, 'sad', '{sad,ok}', n from generate_series(1, 6) n; update t set m = 'ok' where id > 3",
+        "alter type mood rename value 'sad' to 'blue'; update t set m = 'blue' where id = 5; update t set m = 'ok', ms = '{blue,ok}' where id = 2;"
+        "update t set v = 0 where id in (1, 4); delete from t where id = 3; insert into t values (7, 'blue', '{blue}', 7)",
+    ),
     "a table that refers to itself": (
         "create table t (id int primary key, up int references t); insert into t values (1, null), (2, 1), (3, 2)",
         "update t set up = null where id = 3; delete from t where id = 2; insert into t values (7, 1), (8, 7)",

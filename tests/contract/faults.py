@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import BlobRef, Json
 from rollback_provider.core.repository import Store
 
@@ -86,15 +86,20 @@ class FusedProgress:
 
 
 class KeptNotes:
-    """Notes of earlier attempts, given to another attempt."""
+    """Notes of earlier attempts at a step, given to another attempt."""
 
-    def __init__(self, earlier: list[dict[str, Any]]) -> None:
-        self._notes = earlier
+    def __init__(self, journal: Journal, step: str) -> None:
+        self._journal = journal
+        self._notes = [*journal.notes(step)]
 
     def add(self, data: Json) -> None:
         """Keeps one more."""
         self._notes.append(data)
 
-    def earlier(self) -> list[dict[str, Any]]:
+    def earlier(self) -> Sequence[Json]:
         """All that there are."""
         return list(self._notes)
+
+    def of(self, step: str) -> Sequence[Json]:
+        """Those of another step."""
+        return self._journal.notes(step)

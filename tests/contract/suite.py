@@ -211,7 +211,7 @@ class ContractSuite:
         component = build(scenario.harness.spec, scenario.harness.resolve)
         try:
             for step in plan.steps:
-                component.apply(step, scenario.store, KeptNotes([*journal.notes(step.id)]), scenario.progress)
+                component.apply(step, scenario.store, KeptNotes(journal, step.id), scenario.progress)
         finally:
             component.close()
         assert scenario.harness.state() == written

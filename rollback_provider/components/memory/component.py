@@ -174,6 +174,7 @@ class MemoryComponent:
         checkpoint: ComponentState | None,
         plan: ComponentPlan,
         ledger: Iterable[Json],
+        notes: Callable[[str], Sequence[Json]],
         blobs: Blobs,
         progress: Progress,
     ) -> list[Check]:

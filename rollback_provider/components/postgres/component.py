@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rollback_provider.components.postgres import catalog as catalogs
 from rollback_provider.components.postgres.access import check_readable, refuse_running_migration, tables_in
-from rollback_provider.components.postgres.apply import Applier
+from rollback_provider.components.postgres.applying.applier import Applier
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.composing import compose
 from rollback_provider.components.postgres.copier import Copier
@@ -118,6 +118,7 @@ class PostgresComponent:
         checkpoint: ComponentState | None,
         plan: ComponentPlan,
         ledger: Iterable[Json],
+        notes: Callable[[str], Sequence[Json]],
         blobs: Blobs,
         progress: Progress,
     ) -> list[Check]:
@@ -132,7 +133,7 @@ class PostgresComponent:
                 rows, sequences = compared["rows"], compared["sequences"]
                 then, now = part_of(then, compared["names"]), part_of(now, compared["seen"])
             base = Base(rows, plan.payload["catch_up"], blobs)
-            verifier = Verifier(self.spec.name, view.session, view.copier, base, plan, blobs)
+            verifier = Verifier(self.spec.name, view.session, view.copier, base, plan, notes, blobs)
             checks = verifier.run(then, now, sequences, ledger, progress)
             return in_part(checks, compared) if compared else checks
 

@@ -13,6 +13,7 @@ from itertools import chain
 
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.blocks import Block
+from rollback_provider.components.postgres.catalog.entry import CLASS_RELATION
 from rollback_provider.components.postgres.delta import written_alike
 from rollback_provider.components.postgres.horizon import Horizon
 from rollback_provider.components.postgres.images import TableDelta, TableRows, load_deltas, save_deltas, save_rows
@@ -54,12 +55,18 @@ class Migration:
     def __init__(self, snapshot: ComponentState, checkpoint: ComponentState, blobs: Blobs) -> None:
         payload = checkpoint.payload
         self.payload = payload
-        self.before, self.after = (
-            {table.oid: table for table in catalog_of(state, blobs).tables()} for state in (snapshot, checkpoint)
-        )
+        then, now = catalog_of(snapshot, blobs), catalog_of(checkpoint, blobs)
+        self.before, self.after = ({table.oid: table for table in catalog.tables()} for catalog in (then, now))
+        self._catalog = then
         self.base = Base(snapshot.payload["rows"], payload["catchUp"], blobs)
         self.caught_up = load_deltas(payload["catchUp"], blobs)
         self.deltas = load_deltas(payload["deltas"], blobs)
+
+    def labels(self, table: int, column: int) -> list[Json]:
+        """The labels that values of a column could have before it."""
+        entry = self._catalog.by_ref[CLASS_RELATION, table, column]
+        types = (self._catalog.by_ref.get(ref) for ref in entry.refs.get("type", ()))
+        return [each.facts["labels"] for each in types if each is not None and each.kind == "enum"]
 
     def has_touched(self, oid: int) -> bool:
         """Whether it changed rows of a table, or its columns."""
@@ -127,7 +134,9 @@ class Composer:
         lost = [
             column.name
             for column in table.stored_columns
-            if column.number not in columns or not _reads_alike(column, columns[column.number])
+            if column.number not in columns
+            or not _reads_alike(column, columns[column.number])
+            or self._first.labels(table.oid, column.number) != self._second.labels(table.oid, column.number)
         ]
         if lost or not table.key or table.key != latest.key:
             what = f"the earlier one its columns {', '.join(lost)}" if lost else "it has no key that both leave alone"

@@ -30,8 +30,10 @@ def order_of(change: TableChange) -> tuple[Column, ...] | None:
     """Columns of the table now, the snapshot's key first; None where rows cannot be matched by the text of that key.
 
     That is so where there is no key, where a part of it is gone or has changed to a type that writes values otherwise, and where one
-    value can be written in several ways (1.0 and 1.00): text that differs would pass for another row.
+    value can be written in several ways (1.0 and 1.00) or has been renamed: text that differs would pass for another row.
     """
+    if change.relabelled.intersection(change.then.key):
+        return None
     by_number = {column.number: column for column in change.now.columns}
     key = [by_number.get(change.columns.get(column.number) or 0) for column in change.then.key_columns]
     pairs = list(zip(change.then.key_columns, key, strict=True))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rollback_provider.components.postgres.actions import columns_of_action
 from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.lines import read_lines
-from rollback_provider.components.postgres.rows import NULL, text, texts
+from rollback_provider.components.postgres.rows import NULL, keys_of, text, texts
 from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.components.postgres.undo.done import Done
 from rollback_provider.core.component import BlobReader
 from rollback_provider.core.model import Json
 
@@ -54,6 +55,13 @@ def read_listed(ledger: Iterable[Json]) -> Listed:
             columns = found.setdefault(entry["scope"], {}).setdefault(tuple(entry["key"].values()), set())
             columns.update(entry.get("now") or entry.get("migrated") or ())
     return found
+
+
+def written_by(done: Done, table: Table, keys: Collection[bytes], blobs: BlobReader) -> set[bytes]:
+    """Those of the keys of which a rollback has written the row, by what it has noted."""
+    changes = done.of_table(table.oid, "update", "delete", "insert", "refill")
+    blocks = [Block(**block) for change in changes for block in change["blocks"]]
+    return {key for lines in read_lines(blocks, blobs) for key in keys_of(lines, len(table.key)) if key in keys}
 
 
 def explain(

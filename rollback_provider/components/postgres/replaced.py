@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Literal
+from typing import Literal, Self
 
 from psycopg import sql
 
@@ -61,6 +61,12 @@ class Replaced:
         with session.cursor().copy(query) as copy:
             blocks = blocks_of((bytes(row)[:-1] for row in copy), self._blobs)
         self._add("rows", table.oid, [column.number for column in table.stored_columns], blocks)
+
+    def copy(self) -> Self:
+        """As it is now."""
+        other = type(self)(self._blobs)
+        other.changes, other.own = list(self.changes), set(self.own)
+        return other
 
     def to_json(self) -> Json:
         """For the note."""

@@ -43,6 +43,7 @@ class TableChange:
     :param now: as it is now; matched by oid, or by name where `by_name` is set
     :param columns: for each attnum of `then` the attnum of `now` that is the same column, or None where it was dropped
     :param retyped: attnums of `then` whose type differs now; `prepare` converts them
+    :param relabelled: attnums of `then` that hold an enum of which labels are called otherwise now; `prepare` renames these
     :param added: attnums of `now` that the snapshot does not know; `prepare` drops them
     """
 
@@ -50,6 +51,7 @@ class TableChange:
     now: Table
     columns: dict[int, int | None]
     retyped: frozenset[int] = frozenset()
+    relabelled: frozenset[int] = frozenset()
     added: frozenset[int] = frozenset()
     by_name: bool = False
 

@@ -6,7 +6,7 @@ The order is that of :class:`~rollback_provider.components.postgres.reversal.Rev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 
@@ -16,6 +16,8 @@ from rollback_provider.components.postgres.reversal import Reversal, Statement
 from rollback_provider.components.postgres.script import script_of
 from rollback_provider.core.model import Json, Step
 
+Group = tuple[str, str, Sequence[Json]]
+"""Title, mode and actions of a step."""
 ONE_TRANSACTION_ROWS = 10_000
 """Up to so many rows to write, or to read in a table at the end, a plan runs as one transaction; its locks are held until then."""
 BATCH_ROWS = 10_000
@@ -52,7 +54,7 @@ def assemble(component: str, reversal: Reversal, planner: DataPlanner, sequences
     to_write = sum(action["rows"] for action in (*loads, *rows))
     if max(to_write, planner.read_at_the_end()) <= ONE_TRANSACTION_ROWS:
         finish = [_sql(reversal.finish, last=True)] if reversal.finish else []
-        groups = [
+        groups: list[Group] = [
             ("Everything back, in one transaction", "transaction", [*prepare, *loads, *rows, *again, *finish, *last])
         ]
     else:
@@ -63,11 +65,12 @@ def assemble(component: str, reversal: Reversal, planner: DataPlanner, sequences
             ("Complete the schema: constraints, indexes, views, privileges", "sequence", _finish(reversal.finish)),
             ("Set sequences", "sequence", last),
         ]
-    planned = [group for group in groups if group[2]]
-    return tuple(
-        _step(component, f"{component}-{number:02d}", title, mode, actions, base)
-        for number, (title, mode, actions) in enumerate(planned, start=1)
-    )
+    planned = {
+        f"{component}-{number:02d}": group
+        for number, group in enumerate((group for group in groups if group[2]), start=1)
+    }
+    _refer(planned)
+    return tuple(_step(component, step, title, mode, actions, base) for step, (title, mode, actions) in planned.items())
 
 
 def _step(component: str, step: str, title: str, mode: str, actions: Sequence[Json], base: Json) -> Step:
@@ -112,20 +115,35 @@ def _title(action: Json) -> str:
 
 
 def _twice(rows: Sequence[Json]) -> list[Json]:
-    """Has rows deleted and inserted in two turns; gives the actions of the second.
+    """Has rows deleted and inserted in two turns; gives the actions of the second, which takes what the first has left.
 
     A row that others refer to, or whose unique value they hold, is free when everything else is back. What then still cannot be done is
     an application's doing, and only then listed.
     """
     turns = [action for action in rows if {part["op"] for part in flat([action])} & {"delete", "insert"}]
-    for action in turns:
-        for part in flat([action]):
-            part["turn"] = 1
     second = deepcopy(turns)
-    for action in second:
-        for part in flat([action]):
-            part["turn"] = 2
+    for actions, turn in ((turns, 1), (second, 2)):
+        for part in flat(actions):
+            part["turn"] = turn
     return second
+
+
+def _refer(planned: Mapping[str, Group]) -> None:
+    """Tells actions of a second turn the step of the first, if that is another one."""
+    tried = {
+        _tried(part): step
+        for step, (_, _, actions) in planned.items()
+        for part in flat(actions)
+        if part.get("turn") == 1
+    }
+    for step, (_, _, actions) in planned.items():
+        for part in flat(actions):
+            if part.get("turn") == 2 and tried[_tried(part)] != step:
+                part["first"] = tried[_tried(part)]
+
+
+def _tried(part: Json) -> tuple[str, int]:
+    return part["op"], part["table"]["oid"]
 
 
 def _scope(action: Json) -> str:

@@ -8,7 +8,7 @@ differs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from psycopg import sql
 
@@ -18,7 +18,7 @@ from rollback_provider.components.postgres.blocks import total
 from rollback_provider.components.postgres.catalog import Catalog, differences
 from rollback_provider.components.postgres.copier import Copied, Copier
 from rollback_provider.components.postgres.delta import is_traceable, whole
-from rollback_provider.components.postgres.explaining import explain, read_listed, read_touched
+from rollback_provider.components.postgres.explaining import explain, read_listed, read_touched, written_by
 from rollback_provider.components.postgres.horizon import current_xmin
 from rollback_provider.components.postgres.lines import IN_MEMORY, join
 from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum, key_of
@@ -26,6 +26,7 @@ from rollback_provider.components.postgres.sequences import is_behind, sequence_
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Table, columns_of, name_of
 from rollback_provider.components.postgres.trace import Trace
+from rollback_provider.components.postgres.undo.done import Done
 from rollback_provider.core.component import BlobReader, Progress
 from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
 
@@ -39,6 +40,7 @@ class Verifier:
     """Runs the checks of one database in one transaction.
 
     :param plan: what was to be done: rows that differ are explained by it
+    :param notes: what was done: a row that came back and differs has been written since
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Verifier:
         copier: Copier,
         base: Base,
         plan: ComponentPlan,
+        notes: Callable[[str], Sequence[Json]],
         blobs: BlobReader,
     ) -> None:
         self._component = component
@@ -55,6 +58,7 @@ class Verifier:
         self._copier = copier
         self._base = base
         self._plan = plan
+        self._notes = notes
         self._blobs = blobs
 
     def run(
@@ -170,33 +174,43 @@ class Verifier:
         if not table.key:
             return [self._keyless(table, found, copied, expected, actual)]
         explained: Counter[str] = Counter()
-        wrong: list[str] = []
+        problems: dict[bytes, tuple[str, str]] = {}
         touched = read_touched(self._actions(), table, self._blobs)
         gain, balance = 0, 0
         for key, now, before in self._differences(table, found, rows, copied.rows, expected, actual):
             gain += (now is not None) - (before is not None)
             balance += checksum(_present(now)) - checksum(_present(before))
             reason, problem = explain(table, key, now, before, touched, listed)
-            explained[reason] += 1
             if problem:
-                wrong.append(problem)
+                problems[key] = reason, problem
+            else:
+                explained[reason] += 1
+        since = self._written_since(table, problems)
+        explained.update("written again since" if key in since else reason for key, (reason, _) in problems.items())
         closes = (expected + balance) % (1 << CHECKSUM_BITS) == actual
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(explained.items()))
+        wrong = [problem for key, (_, problem) in problems.items() if key not in since]
+        notices = [
+            f"{problem}: written by the rollback, and by somebody again since"
+            for key, (_, problem) in problems.items()
+            if key in since
+        ]
         good = closes and not wrong
+        passed = CheckStatus.WARNING if since else CheckStatus.PASSED
         return [
             self._check(
                 "rows",
                 scope,
-                CheckStatus.PASSED if rows + gain == copied.rows and not wrong else CheckStatus.FAILED,
+                passed if rows + gain == copied.rows and not wrong else CheckStatus.FAILED,
                 expected=f"{rows:,}",
                 actual=f"{copied.rows:,}",
                 detail=why,
-                differences=wrong,
+                differences=[*wrong, *notices],
             ),
             self._check(
                 "checksum",
                 scope,
-                CheckStatus.PASSED if good else CheckStatus.FAILED,
+                passed if good else CheckStatus.FAILED,
                 expected=_hex(expected),
                 actual=_hex((actual - balance) % (1 << CHECKSUM_BITS)),
                 detail=f"identical but for {why}"
@@ -204,9 +218,15 @@ class Verifier:
                 else f"{len(wrong):,} rows are wrong"
                 if closes
                 else "rows differ unseen",
-                differences=wrong,
+                differences=[*wrong, *notices],
             ),
         ]
+
+    def _written_since(self, table: Table, problems: Collection[bytes]) -> set[bytes]:
+        """Keys of rows that the rollback has written as it should, so that they differ by what somebody wrote afterwards."""
+        if not problems:
+            return set()
+        return written_by(Done.of(self._session, self._plan, self._notes), table, problems, self._blobs)
 
     def _keyless(self, table: Table, found: Table, copied: Copied, expected: int, actual: int) -> Check:
         """Where no key tells rows apart, their place does: those that are where they were copied are the snapshot's."""

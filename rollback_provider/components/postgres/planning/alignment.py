@@ -10,7 +10,7 @@ from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.merge import STAGE, Merge, output
 from rollback_provider.components.postgres.planning.desk import Situation, Values
 from rollback_provider.components.postgres.reversal import TableChange
-from rollback_provider.components.postgres.reverse import Retyped
+from rollback_provider.components.postgres.reverse import Labels, Retyped
 from rollback_provider.components.postgres.rows import NULL, texts
 from rollback_provider.components.postgres.tables import Column
 
@@ -62,6 +62,7 @@ class Alignment:
     :param columns: columns of the snapshot that take part, the key left out
     :param pairs: for each, its place in a line of the snapshot and in a line of the delta
     :param inexact: indexes of those whose value must be converted back before it can be compared
+    :param labels: indexes of those that hold labels which have been renamed
     """
 
     merge: Merge
@@ -69,9 +70,17 @@ class Alignment:
     columns: tuple[Column, ...]
     pairs: tuple[tuple[int, int], ...]
     inexact: tuple[int, ...]
+    labels: dict[int, Labels]
 
     @classmethod
-    def of(cls, change: TableChange, delta: TableDelta, surviving: list[Column], inexact: frozenset[int]) -> Alignment:
+    def of(
+        cls,
+        change: TableChange,
+        delta: TableDelta,
+        surviving: list[Column],
+        inexact: frozenset[int],
+        labels: dict[int, Labels],
+    ) -> Alignment:
         """The alignment of one table."""
         then = change.then
         there = {number: i for i, number in enumerate(delta.order)}
@@ -90,7 +99,16 @@ class Alignment:
             columns=columns,
             pairs=tuple((here[column.number], there[mapped[column.number]]) for column in columns),
             inexact=tuple(i for i, column in enumerate(columns) if column.number in inexact),
+            labels={i: labels[column.number] for i, column in enumerate(columns) if column.number in labels},
         )
+
+    def as_now(self, line: bytes) -> list[bytes]:
+        """Fields of a row of the snapshot, with labels as they are called now."""
+        fields = line.split(b"\t")
+        for i, labels in self.labels.items():
+            place, _ = self.pairs[i]
+            fields[place] = labels.as_now(fields[place])
+        return fields
 
     def differs(self, old: list[bytes], now: list[bytes]) -> bool:
         """Whether the migration has, or may have, changed the row."""
@@ -118,10 +136,17 @@ class Alignment:
             texts(names, [now[i] for i in shown]),
         )
 
+    def relabel(self, i: int) -> sql.Composed:
+        """Replaces the labels in `o` and `n` of a column by what they will be called when everything is back."""
+        images = (
+            sql.SQL(f"{image}{i} = {{}}").format(sql.SQL(self.labels[i].as_then(f"s.{image}{i}"))) for image in "on"
+        )
+        return sql.SQL("update {} s set {}").format(STAGE, sql.SQL(", ").join(images))
+
     def convert(self, i: int, retyped: Retyped) -> sql.Composed:
         """Replaces `n` of a retyped column by what the conversion back will make of it, as text."""
         name = sql.Identifier(retyped.column)
         value = sql.SQL("(select {} from (select (s.n{})::{} as {}) r)").format(
-            output(sql.SQL(retyped.expression)), sql.SQL(str(i)), sql.SQL(self.merge.columns[i].type), name
+            output(sql.SQL(retyped.as_then)), sql.SQL(str(i)), sql.SQL(self.merge.columns[i].type), name
         )
         return sql.SQL("update {} s set n{} = {}").format(STAGE, sql.SQL(str(i)), value)

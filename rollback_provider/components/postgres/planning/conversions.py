@@ -16,6 +16,8 @@ from rollback_provider.components.postgres.tables import Column, name_of
 
 def converts(session: Session, column: Retyped) -> bool:
     """Whether every value of a retyped column can be converted back; tried on the rows as they are."""
+    if column.expression is None:
+        return True
     query = sql.SQL("select count({}) from only {}").format(sql.SQL(column.expression), name_of(column.table))
     session.execute("savepoint trial")
     try:
@@ -30,12 +32,12 @@ def converts(session: Session, column: Retyped) -> bool:
 
 def there_and_back(session: Session, column: Retyped, now: Column) -> str:
     """SQL of what is left of a value that is converted to its old type and, where there is a cast, to its new type again."""
-    expression = f"(({column.expression})::{now.type})"
+    expression = f"(({column.as_then})::{now.type})"
     session.execute("savepoint trial")
     try:
         session.execute(sql.SQL("select {} from only {} limit 0").format(sql.SQL(expression), name_of(column.table)))
     except (pg.CannotCoerce, pg.UndefinedFunction):
-        return column.expression
+        return column.as_then
     else:
         return expression
     finally:
@@ -49,11 +51,11 @@ def inexact(desk: Desk, change: TableChange) -> frozenset[int]:
         if (change.then.oid, number) in desk.situation.unconvertible:
             continue
         retyped = desk.situation.retyped[change.then.oid, number]
-        if retyped.by_text:
+        if retyped.by_text or retyped.labels:
             continue
         query = sql.SQL("select exists (select from only {} t where {} is distinct from {})").format(
             name_of(change.now),
-            output(sql.SQL(retyped.expression)),
+            output(sql.SQL(retyped.as_then)),
             output(sql.Identifier(retyped.column)),
         )
         row = desk.session.execute(query).fetchone()

@@ -14,7 +14,7 @@ from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.merge import STAGE, Merge
 from rollback_provider.components.postgres.reversal import Reversal, TableChange
-from rollback_provider.components.postgres.reverse import Retyped
+from rollback_provider.components.postgres.reverse import Labels, Retyped
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.core.component import Blobs, Progress
 from rollback_provider.core.errors import ConflictError
@@ -30,7 +30,7 @@ class Situation:
 
     :param since: horizon of the checkpoint: what was written after it is an application's
     :param attributed: false where there is no checkpoint, so that every change since the snapshot is ambiguous
-    :param retyped: columns that the migration gave another type, by oid and attnum in the snapshot
+    :param retyped: columns that the migration gave another type, or whose labels it renamed, by oid and attnum in the snapshot
     :param unconvertible: those of them whose values now cannot be cast back; they are emptied and filled again
     :param rows: of these tables, by oid in the snapshot, only rows that a predicate chooses
     :param loaded: where a rollback is undone: the rows that it went back to
@@ -46,6 +46,10 @@ class Situation:
     policy: Policy
     rows: dict[int, str] = field(default_factory=dict)
     loaded: Base | None = None
+
+    def labels(self, oid: int) -> dict[int, Labels]:
+        """Labels that have been renamed, by attnum of the columns of a table of the snapshot."""
+        return {number: r.labels for (table, number), r in self.retyped.items() if table == oid and r.labels}
 
 
 @dataclass

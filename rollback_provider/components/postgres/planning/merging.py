@@ -38,7 +38,9 @@ class TableMerge:
         self._desk = desk
         self._change = change
         self._delta = delta
-        self._alignment = Alignment.of(change, delta, surviving, inexact(desk, change))
+        self._alignment = Alignment.of(
+            change, delta, surviving, inexact(desk, change), desk.situation.labels(change.then.oid)
+        )
 
     def actions(self) -> Iterator[Json]:
         """Actions for the rows that the migration changed, inserted and deleted."""
@@ -63,7 +65,7 @@ class TableMerge:
             now = line.split(b"\t")
             if before is None:
                 inserted.add(self._alignment.line(None, now))
-            elif self._alignment.columns and self._alignment.differs(old := before.split(b"\t"), now):
+            elif self._alignment.columns and self._alignment.differs(old := self._alignment.as_now(before), now):
                 yield self._alignment.line(old, now)
 
     def _staged(self, op: str, lines: Iterator[bytes]) -> Iterator[Json]:
@@ -81,6 +83,8 @@ class TableMerge:
         for i in alignment.inexact:
             retyped = desk.situation.retyped[then.oid, alignment.columns[i].number]
             desk.session.execute(alignment.convert(i, retyped))
+        for i in alignment.labels:
+            desk.session.execute(alignment.relabel(i))
         extract = Extract("stage", merge.staged(places).as_string(desk.session), 0)
         blocks = desk.copier.run([extract], desk.blobs, desk.progress, f"rows to {op}")["stage"].blocks
         if blocks:
@@ -96,7 +100,9 @@ class TableMerge:
     def _inserts(self, deleted: Spool) -> Iterator[Json]:
         """Rows that the migration deleted, as they were; those whose key is taken again are listed and left out."""
         desk, then, merge = self._desk, self._change.then, self._alignment.merge
-        rows = desk.stage(merge, merge.stage(), (self._alignment.staged_insert(line.split(b"\t")) for line in deleted))
+        rows = desk.stage(
+            merge, merge.stage(), (self._alignment.staged_insert(self._alignment.as_now(line)) for line in deleted)
+        )
         self._choose("insert")
         desk.ledger.examined(desk.component, then.scope, rows)
         names = [column.name for column in then.key_columns]

@@ -24,6 +24,7 @@ from rollback_provider.components.postgres.planning.keyless import reload
 from rollback_provider.components.postgres.planning.merging import TableMerge
 from rollback_provider.components.postgres.planning.order import deferring, parents_first
 from rollback_provider.components.postgres.reversal import Statement, TableChange
+from rollback_provider.components.postgres.reverse import Labels
 from rollback_provider.components.postgres.salvage import Salvage, left_by_migration, unless_loaded
 from rollback_provider.components.postgres.tables import Column, name_of
 from rollback_provider.core.errors import ConfigurationError, ConflictError, UnsupportedError
@@ -160,8 +161,10 @@ class DataPlanner:
         refill = [*columns.missing, *columns.emptied]
         if not delta and not refill and not columns.added_again:
             return
-        keyless = not change.then.key or any(
-            column.number in change.then.key for column in (*refill, *columns.added_again)
+        keyless = (
+            not change.then.key
+            or change.relabelled.intersection(change.then.key)
+            or any(column.number in change.then.key for column in (*refill, *columns.added_again))
         )
         if keyless or (delta and not delta.keyed):
             yield from reload(self._desk, change, delta)
@@ -222,7 +225,9 @@ class DataPlanner:
             action = {"do": "refill", "op": "refill", "table": change.then.to_json(), "columns": [column.number]}
             merge = Merge(change.now, key_now(change), (now,))
             batches = lines_of(action, self._situation.base, self._desk.blobs)
-            self._desk.stage(merge, merge.whole_stage(), (line for lines in batches for line in lines))
+            labels = self._situation.labels(change.then.oid).get(column.number)
+            lines = (_relabelled(line, labels) for part in batches for line in part)
+            self._desk.stage(merge, merge.whole_stage(), lines)
             row = self._desk.session.execute(merge.empty()).fetchone()
             if row and row[0]:
                 lacking[column.number] = now.default
@@ -243,3 +248,11 @@ class DataPlanner:
                 continue
             self._desk.ledger.add(entry if attributed else entry.model_copy(update={"action": Action.AMBIGUOUS}))
         return replace(salvage, since=Horizon(current_xmin(self._desk.session))).to_json()
+
+
+def _relabelled(line: bytes, labels: Labels | None) -> bytes:
+    """A line whose last field holds labels, as these are called now."""
+    if labels is None:
+        return line
+    head, tab, last = line.rpartition(b"\t")
+    return head + tab + labels.as_now(last)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rollback_provider.components.postgres.catalog import Catalog
 from rollback_provider.components.postgres.reverse.changes import Changes
 from rollback_provider.components.postgres.reverse.conversion import Retyped, retyped_columns
+from rollback_provider.components.postgres.reverse.labels import Labels
 from rollback_provider.components.postgres.reverse.plan import reverse
 
-__all__ = ["Retyped", "retyped", "reverse"]
+__all__ = ["Labels", "Retyped", "retyped", "reverse"]
 
 
 def retyped(then: Catalog, now: Catalog) -> list[Retyped]:

@@ -14,6 +14,7 @@ from rollback_provider.components.postgres.reverse.attributes import attributes
 from rollback_provider.components.postgres.reverse.changes import Changes
 from rollback_provider.components.postgres.reverse.conversion import conversion
 from rollback_provider.components.postgres.reverse.drops import Drops
+from rollback_provider.components.postgres.reverse.labels import labels_of
 from rollback_provider.components.postgres.reverse.order import in_order
 from rollback_provider.components.postgres.reverse.renames import Renames
 
@@ -110,7 +111,8 @@ def _converted(changes: Changes, column: Entry) -> str:
         using = f"NULL::{column.facts['type']}"
     else:
         swapped = any(changes.created(ref) for ref in column.refs.get("type", ()))
-        using = conversion(changes.now, column, now, column.name[2], swapped=swapped)
+        labels = labels_of(changes, column.ref)
+        using = conversion(changes.now, column, now, column.name[2], swapped=swapped, labels=labels)
     return f"{_declared(column)} USING {using}"
 
 
@@ -135,6 +137,9 @@ def _table_changes(changes: Changes) -> Iterator[TableChange]:
             now=now,
             columns=columns,
             retyped=frozenset(number for number in columns if (CLASS_RELATION, then.oid, number) in changes.retyped),
+            relabelled=frozenset(
+                number for number in columns if labels_of(changes, (CLASS_RELATION, then.oid, number))
+            ),
             added=frozenset(column.number for column in now.columns if column.number not in kept),
             by_name=matching.by_name(changes.then.by_ref[(CLASS_RELATION, then.oid, 0)]),
         )

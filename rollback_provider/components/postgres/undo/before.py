@@ -52,6 +52,8 @@ def keep(
 
 def _reads_alike(change: TableChange) -> bool:
     """Whether rows that were not written since read as they did."""
+    if change.relabelled:
+        return False
     pairs = [(c, change.now.column(change.columns[c.number] or 0)) for c in change.then.columns]
     return all(now is None or then.type == now.type or written_alike(then.type, now.type) for then, now in pairs)
 

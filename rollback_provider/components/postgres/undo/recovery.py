@@ -96,7 +96,7 @@ class Recovery:
         retyped = {
             number: each
             for (oid, number), each in self._retyped.items()
-            if oid == change.then.oid and (not each.by_text or (oid, number) in self._done.emptied)
+            if oid == change.then.oid and (not each.by_text or each.labels or (oid, number) in self._done.emptied)
         }
         layout = Layout(change, frozenset(change.columns[number] or 0 for number in retyped))
         delta = self._deltas.get(change.then.oid)
@@ -240,10 +240,10 @@ class Recovery:
                 continue
             emptied = (layout.change.then.oid, number) in self._done.emptied
             column = layout.columns[place]
-            type_ = "text" if emptied else self._type(column)
+            type_ = "text" if emptied or each.labels else self._type(column)
             places.append(place)
             declared.append(sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(type_)))
-            shown.append(sql.SQL(f"({'null' if emptied else each.expression})::{then[number].type}"))
+            shown.append(sql.SQL(f"({'null' if emptied else each.as_then})::{then[number].type}"))
         self._session.execute(sql.SQL("drop table if exists {}").format(_STAGE))
         create = sql.SQL("create temporary table rollback_converted ({})").format(sql.SQL(", ").join(declared))
         self._session.execute(create)

@@ -4,50 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from psycopg import errors as pg
 from psycopg import sql
 
+from rollback_provider.components.postgres.applying.bench import BREAKS, Bench
+from rollback_provider.components.postgres.applying.triggers import TriggersOff
 from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.listing import list_touched
 from rollback_provider.components.postgres.merge import STAGE, Merge
-from rollback_provider.components.postgres.replaced import Op, Replaced
+from rollback_provider.components.postgres.replaced import Op
 from rollback_provider.components.postgres.rows import field, key_of, texts
-from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.triggers import TriggersOff
-from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import Action, LedgerEntry
 
-BREAKS = (
-    pg.UniqueViolation,
-    pg.ForeignKeyViolation,
-    pg.CheckViolation,
-    pg.NotNullViolation,
-    pg.ExclusionViolation,
-)
-"""What an old row can break by coming back: some application has since written what excludes it."""
+_LEFT = {
+    "delete": "inserted by the migration, still referred to",
+    "insert": "deleted by the migration, cannot be inserted any more",
+}
+"""Why a row is listed that could not be written."""
 
 
 class RowWriter:
     """Row actions on a stage of lines, all idempotent where they meet what they have done already.
 
-    :param ledger: where conflicts are listed; replaced for every transaction
-    :param count: told what was done to how many rows
-
-    `replaced` is told what was replaced, for whoever will undo it; like `ledger` it is another one for every transaction.
-
-    `turn` is 1 or 2 where the same rows are tried twice: what stands in the way in the first turn may be gone in the second, so it is
-    listed only then.
+    :param turn: 1 or 2 where the same rows are tried twice: what stands in the way in the first turn may be gone in the second, so such
+        rows wait for that, and are listed only then
     """
 
-    def __init__(
-        self, component: str, session: Session, ledger: LedgerWriter, count: Callable[[str, int], None]
-    ) -> None:
-        self._component = component
-        self._session = session
-        self.ledger = ledger
-        self.replaced: Replaced | None = None
-        self._count = count
-        self.turn: int | None = None
+    def __init__(self, bench: Bench, turn: int | None = None) -> None:
+        self._bench = bench
+        self._session = bench.session
+        self._turn = turn
 
     def update(self, merge: Merge, lines: list[bytes]) -> None:
         """Gives rows that the migration changed their old values."""
@@ -60,21 +45,17 @@ class RowWriter:
         """Deletes rows that the migration inserted."""
         self._staged(merge, merge.stage(), lines)
         self._session.execute(merge.lock())
-        if self.turn != 2:
-            self._list(merge, deleting=True)
+        self._list(merge, deleting=True)
         with TriggersOff(self._session, merge.table):
             while self._halve(merge, lines, "delete", "deleted"):
                 pass  # a row that the last round's rows referred to may be free now
-        names = [c.name for c in merge.key]
-        for row in self._session.execute(merge.free()).fetchall() if self.turn != 1 else ():
-            key = dict(zip(names, row, strict=True))
-            self._conflict(merge, key, None, "inserted by the migration, still referred to")
+        self._leave(merge, "delete", lines, merge.free())
 
     def insert(self, merge: Merge, lines: list[bytes]) -> None:
         """Inserts rows that the migration deleted."""
         self._staged(merge, merge.whole_stage(), lines)
         names = [c.name for c in merge.key]
-        for row in self._session.execute(merge.taken()).fetchall() if self.turn != 2 else ():
+        for row in self._session.execute(merge.taken()).fetchall():
             values = dict(zip((c.name for c in merge.columns), row[len(names) :], strict=True))
             self._conflict(
                 merge,
@@ -83,10 +64,7 @@ class RowWriter:
                 "deleted by the migration, its key is taken",
             )
         self._write(merge, lines, "insert", "inserted")
-        for row in self._session.execute(merge.missing()).fetchall() if self.turn != 1 else ():
-            self._conflict(
-                merge, dict(zip(names, row, strict=True)), None, "deleted by the migration, cannot be inserted any more"
-            )
+        self._leave(merge, "insert", lines, merge.missing())
 
     def refill(self, merge: Merge, lines: list[bytes], *, keep: bool) -> None:
         """Fills restored columns.
@@ -106,8 +84,25 @@ class RowWriter:
         self._session.execute(sql.SQL("analyze {}").format(STAGE))
         with TriggersOff(self._session, merge.table):
             for statement, what in ((merge.delete_others(), "deleted"), (merge.insert_missing(), "brought back")):
-                self._count(what, self._session.execute(statement).rowcount)
-        self._kept().add("reload", merge, [])
+                self._bench.tally.count(what, self._session.execute(statement).rowcount)
+        self._bench.replaced.add("reload", merge, [])
+
+    def leave(self, merge: Merge, op: Op, lines: Sequence[bytes]) -> None:
+        """Has rows that cannot be written wait for the second turn; after that lists them."""
+        if self._turn == 1:
+            self._bench.waiting.add(op, merge.table.oid, lines)
+            return
+        for line in lines:
+            self._conflict(merge, self._key(merge, line), None, _LEFT[op])
+
+    def _leave(self, merge: Merge, op: Op, lines: Sequence[bytes], keys: sql.Composed) -> None:
+        """Those with the keys that a query gives."""
+        found = {b"\t".join(map(field, row)) for row in self._session.execute(keys)}
+        self.leave(merge, op, [line for line in lines if key_of(line, len(merge.key)) in found])
+
+    @staticmethod
+    def _key(merge: Merge, line: bytes) -> dict[str, str | None]:
+        return texts([c.name for c in merge.key], key_of(line, len(merge.key)).split(b"\t"))
 
     def _staged(self, merge: Merge, create: sql.Composed, lines: Iterable[bytes]) -> None:
         self._session.execute(sql.SQL("drop table if exists {}").format(STAGE))
@@ -117,8 +112,8 @@ class RowWriter:
         self._session.execute(merge.index())
 
     def _list(self, merge: Merge, *, deleting: bool) -> None:
-        scope = (self._component, merge.table.scope)
-        list_touched(self._session, merge, scope, self.ledger, deleting=deleting, keep=True)
+        scope = (self._bench.component, merge.table.scope)
+        list_touched(self._session, merge, scope, self._bench.ledger, deleting=deleting, keep=True)
 
     def _write(self, merge: Merge, lines: Sequence[bytes], op: Op, what: str, *, keep: bool = True) -> None:
         """Runs the statement over the stage; where a row breaks a constraint, finds it by halving, and lists it."""
@@ -132,10 +127,9 @@ class RowWriter:
         except BREAKS as error:
             self._session.execute("rollback to savepoint part")
             if len(lines) <= 1:
-                if self.turn is None:
-                    fields = key_of(lines[0], len(merge.key)).split(b"\t")
-                    key = texts([c.name for c in merge.key], fields)
-                    self._conflict(merge, key, None, f"cannot come back: {error.diag.message_primary}")
+                if self._turn is None:
+                    reason = f"cannot come back: {error.diag.message_primary}"
+                    self._conflict(merge, self._key(merge, lines[0]), None, reason)
                 return 0
             middle, rows = len(lines) // 2, 0
             for half in (lines[:middle], lines[middle:]):
@@ -144,7 +138,7 @@ class RowWriter:
             self._restage(lines)
             return rows
         self._session.execute("release savepoint part")
-        self._count(what, rows)
+        self._bench.tally.count(what, rows)
         return rows
 
     def _run(self, merge: Merge, op: Op, *, keep: bool) -> int:
@@ -155,14 +149,10 @@ class RowWriter:
                 "select transactionid::text::bigint from pg_locks"
                 " where locktype = 'transactionid' and pid = pg_backend_pid() and mode = 'ExclusiveLock'"
             ).fetchall()
-            self._kept().own.update(xid for (xid,) in own)
+            self._bench.replaced.own.update(xid for (xid,) in own)
         if keep:
-            self._kept().add(op, merge, [b"\t".join(map(field, row)) for row in cursor])
+            self._bench.replaced.add(op, merge, [b"\t".join(map(field, row)) for row in cursor])
         return cursor.rowcount
-
-    def _kept(self) -> Replaced:
-        assert self.replaced is not None  # noqa: S101  every transaction has one
-        return self.replaced
 
     def _restage(self, lines: Sequence[bytes]) -> None:
         self._session.execute(sql.SQL("delete from {}").format(STAGE))
@@ -172,9 +162,9 @@ class RowWriter:
     def _conflict(
         self, merge: Merge, key: dict[str, str | None], now: dict[str, str | None] | None, reason: str
     ) -> None:
-        self.ledger.add(
+        self._bench.ledger.add(
             LedgerEntry(
-                component=self._component,
+                component=self._bench.component,
                 scope=merge.table.scope,
                 action=Action.CONFLICT_KEPT,
                 key=key,

@@ -1,0 +1,1 @@
+"""Applying a step: transactions and their notes, DDL, rows."""
