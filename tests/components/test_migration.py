@@ -56,8 +56,30 @@ def test_writes_of_applications_are_theirs_at_every_moment(scenario: Scenario) -
     assert scenario.rows("select visits from accounts where id = 6") == [(0,)]
     assert scenario.rows("select v from other where id = 1") == [("during",)]
     assert scenario.rows("select line from log") == [("before",)]
-    listed = [entry for entry in scenario.entries() if entry["scope"] != "public.made"]
-    assert not listed, "nothing was written by both"
+    assert not scenario.entries(), "nothing was written by both, and all of the new table is the migration's"
+
+
+def test_rows_written_in_subtransactions_are_the_migrations(scenario: Scenario) -> None:
+    """Behind savepoints, in exception blocks that nobody sees from outside, nested: none passes for an application's, and none of theirs for ours."""
+    with scenario.observed() as connection:
+        connection.execute("create table made (id int primary key); alter table accounts add extra text")
+        connection.execute(
+            "savepoint a; insert into made values (1); savepoint b; insert into made values (2); release savepoint b;"
+            " insert into log values ('migrated'); release savepoint a; savepoint c; insert into made values (99); rollback to savepoint c"
+        )
+        connection.execute(
+            "do $$ begin for n in 3..40 loop begin insert into made values (n); update accounts set extra = 'x' where id = n;"
+            " exception when unique_violation then null; end; end loop; end $$"
+        )
+    scenario.application("insert into made values (50); update accounts set extra = 'mine' where id = 7")
+    scenario.generate()
+    keys = {(entry["scope"], entry["key"]["id"]) for entry in scenario.entries()}
+    assert keys == {("public.made", "50"), ("public.accounts", "7")}
+    scenario.execute()
+    scenario.verify()
+    assert scenario.rows("select count(*) from log") == [(0,)], (
+        "a table without a key goes back if only the migration wrote to it"
+    )
 
 
 def test_a_row_that_both_write_fails_the_migration_and_nothing_else(scenario: Scenario) -> None:

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from rollback_provider.components.postgres.component import PostgresComponent
 from rollback_provider.components.postgres.copier import Copier
+from rollback_provider.components.postgres.horizon import transactions_in
 from rollback_provider.components.postgres.images import save_deltas
 from rollback_provider.components.postgres.reserved import SNAPSHOT_SETTING
 from rollback_provider.components.postgres.session import (
@@ -100,8 +101,8 @@ def observe(
                     next_step="Take a new snapshot, then migrate",
                 )
 
-            def seal(state: ComponentState, attribution: Attribution) -> Checkpoint:
-                payload = state.payload | {"catchUp": caught_up.payload["deltas"], "own": [own]}
+            def seal(state: ComponentState, attribution: Attribution, xids: Sequence[int] = (own,)) -> Checkpoint:
+                payload = state.payload | {"catchUp": caught_up.payload["deltas"], "own": list(xids)}
                 sealed = state.model_copy(update={"blobs": tuple(blobs.written), "payload": payload})
                 return seal_checkpoint(store, snapshot, (sealed,), attribution, actor=actor)
 
@@ -121,8 +122,9 @@ def observe(
             with mapped(component, _UNDONE):
                 with _fixed(session):
                     after = view.changes(before, caught_up=caught_up)
+                    xids = transactions_in(session, own)
                 _refuse_rewritten(store, caught_up, after, held, component)
-                checkpoint = seal(after, Attribution.TRANSACTION)
+                checkpoint = seal(after, Attribution.TRANSACTION, xids)
                 session.execute("commit")
             progress.message(f"{component}: migrated; checkpoint {checkpoint.id}")
     finally:
