@@ -21,6 +21,7 @@ ENTRY_POINTS = "rollback_provider.components"
 BUILT_IN = {
     "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
     "files": "rollback_provider.components.configuration.files:FilesComponent",
+    "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
