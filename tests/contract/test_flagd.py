@@ -90,7 +90,7 @@ class FlagdHarness:
 
     def drifted(self) -> bool:
         """It is there."""
-        return self._load()["flags"]["new-checkout"].get("targeting") == {"if": [False, "on"]}
+        return bool(self._load()["flags"]["new-checkout"].get("targeting") == {"if": [False, "on"]})
 
     def state(self) -> object:
         """The whole file."""

@@ -69,7 +69,8 @@ def _splice(text: str, wanted: Document) -> str:
 
 def _replace(text: str, section: str, name: str, entries: Mapping[str, Any]) -> str:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    pairs = next((value for key, value in root.value if key.value == section), None)
+    sections = root.value if isinstance(root, yaml.MappingNode) else []
+    pairs = next((value for key, value in sections if key.value == section), None)
     if not isinstance(pairs, yaml.MappingNode) or pairs.flow_style or not pairs.value:
         raise FlagFileError(f"`{section}` is not in block style")
     indent = pairs.value[0][0].start_mark.column
