@@ -119,8 +119,20 @@ class Base:
         for key, line in waiting.items():
             yield key, line, None
 
+    def rows(self, oid: int) -> int:
+        """Number of rows of a table."""
+        delta = self._catch_up.get(oid)
+        if delta and delta.xmin is not None:  # counted when it was read
+            return delta.rows
+        blocks, overlay = self.origin(oid).blocks, self.overlay(oid)
+        rows = sum(block.rows for block in blocks)
+        if overlay:
+            rows -= sum(sum(map(overlay.__contains__, keys)) for keys in self.stored_keys(oid, blocks))
+            rows += sum(line is not None for line in overlay.values())
+        return rows
+
     def count(self, oid: int) -> tuple[int, int]:
-        """Rows of a table, and their checksum."""
+        """Rows of a table, and their checksum; reads every block that holds a row which was caught up."""
         blocks = self.origin(oid).blocks
         rows = sum(block.rows for block in blocks)
         hashed = sum(int(block.checksum, 16) for block in blocks)

@@ -7,7 +7,7 @@ left than were copied and the new ones do not account for the rest, the keys of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -20,6 +20,8 @@ from rollback_provider.components.postgres.tables import Column, Table, columns_
 
 RANGE_PAGES = 4096
 """Pages of one range: 32 MB of heap."""
+_PLAIN = frozenset({"smallint", "integer", "bigint", "uuid", "date"})
+"""Types whose text has nothing that COPY would escape."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,18 @@ class Trace:
             if each.fresh
         ]
 
-    def written_keys(self) -> Iterator[bytes]:
-        """Keys of the rows written after the base was copied."""
-        for each in self._counts:
-            if each.rows > each.left:
-                yield from self._keys(sql.SQL("{} and {}").format(each.range.condition, since(self._copied)))
+    def written_keys(self, fresh: set[bytes]) -> set[bytes]:
+        """Keys of the rows written after the base was copied.
+
+        :param fresh: the keys of the fresh rows
+        """
+        # A row written before the horizon was there at that moment: it was caught up. Only where some of these are gone they must be read.
+        caught_up = {
+            key for key, line in self._base.overlay(self._oid).items() if line is not None and key not in fresh
+        }
+        if len(caught_up) == self.written - self.fresh:
+            return fresh | caught_up
+        return {key for each in self._counts if each.rows > each.left for key in self._keys(each.range, written=True)}
 
     def gone(self, written: Collection[bytes]) -> Iterator[list[bytes]]:
         """Keys of the base's rows that are not in the table any more.
@@ -132,7 +141,7 @@ class Trace:
                 continue
             keys = [key for part in self._base.stored_keys(self._oid, blocks) for key in part]
             if len(keys) - sum(map(known.__contains__, keys)) > each.left:
-                left = set(self._keys(sql.SQL("{} and not {}").format(each.range.condition, since(self._copied))))
+                left = set(self._keys(each.range, written=False))
                 yield [key for key in keys if key not in left and key not in known]
         yield [key for key, line in overlay.items() if line is not None and key not in written]
 
@@ -155,10 +164,20 @@ class Trace:
         counts = self._session.execute(query, [list(lower), list(upper)]).fetchall()
         return [_Counted(each, *count) for each, count in zip(found, counts, strict=True)]
 
-    def _keys(self, condition: sql.Composed) -> Iterator[bytes]:
-        query = sql.SQL("copy (select {} from only {} where {}) to stdout").format(
-            columns_of(self._key), name_of(self._now), condition
+    def _keys(self, of: Range, *, written: bool) -> Iterable[bytes]:
+        """Keys of the rows in a range that were written since the base was copied, or of those that were not."""
+        where = sql.SQL("from only {} where {} and {} {}").format(
+            name_of(self._now), of.condition, sql.SQL("" if written else "not"), since(self._copied)
         )
+        if not written and all(column.type in _PLAIN for column in self._key):
+            # Row by row the driver takes seven times as long.
+            line = sql.SQL("concat_ws(E'\\t', {})").format(columns_of(self._key))
+            query = sql.SQL("select string_agg({}, E'\\n') {}").format(line, where)
+            row = self._session.execute(query).fetchone()
+            return row[0].encode().split(b"\n") if row and row[0] else ()
+        return self._copied_keys(sql.SQL("copy (select {} {}) to stdout").format(columns_of(self._key), where))
+
+    def _copied_keys(self, query: sql.Composed) -> Iterator[bytes]:
         with self._session.cursor().copy(query) as copy:
             for row in copy:
                 yield bytes(row)[:-1]
