@@ -13,7 +13,7 @@ from itertools import compress
 
 from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.images import load_deltas, load_rows
-from rollback_provider.components.postgres.lines import AHEAD, IN_MEMORY, join, read_blobs, read_lines
+from rollback_provider.components.postgres.lines import AHEAD, IN_MEMORY, join, pick_lines, read_blobs, read_lines
 from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum, key_of, keys_of
 from rollback_provider.core.component import BlobReader
 
@@ -151,18 +151,19 @@ class Base:
         """Rows that were copied as a whole, by key. The loop over all keys stays in C: most of them are not wanted."""
         blocks = self.origin(oid).blocks
         waiting: deque[tuple[list[int], list[bytes], Future[bytes]]] = deque()
+        end = b"\t" if self._width(oid) < len(self.tables[oid].table.stored_columns) else b"\n"
 
         def taken() -> Iterator[tuple[bytes, bytes]]:
             places, keys, content = waiting.popleft()
-            lines = content.result().split(b"\n")
-            return ((keys[i], lines[i]) for i in places)
+            found = pick_lines(content.result(), keys, places, end)
+            return ((keys[i], line) for i, line in zip(places, found, strict=True))
 
         with ThreadPoolExecutor(AHEAD) as pool:
             for block, keys in zip(blocks, self.stored_keys(oid, blocks), strict=True):
                 places = list(compress(range(len(keys)), map(wanted.__contains__, keys)))
                 if places:
                     waiting.append((places, keys, pool.submit(self._blobs.get_blob, block.digest)))
-                if len(waiting) > AHEAD:
+                if len(waiting) > 2 * AHEAD:
                     yield from taken()
             while waiting:
                 yield from taken()

@@ -84,7 +84,7 @@ class DeltaReader:
         trace = None
         if self._trackable and not change.by_name and is_traceable(self._base, change.then.oid, change.now, self._now):
             key = (order or ())[: len(change.then.key)]
-            trace = Trace(self._session, self._base, change.then.oid, change.now, key, self._since)
+            trace = Trace(self._copier, self._base, change.then.oid, change.now, key, self._since)
             if not trace.fresh and trace.rows == self._base.rows(change.then.oid):
                 return None
         return self.delta(change, order, trace if order else None, blobs, progress)
