@@ -13,7 +13,7 @@ from itertools import compress
 
 from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.images import load_deltas, load_rows
-from rollback_provider.components.postgres.lines import AHEAD, IN_MEMORY, join, read_blobs, read_lines
+from rollback_provider.components.postgres.lines import AHEAD, IN_MEMORY, join, pick_lines, read_blobs, read_lines
 from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum, key_of, keys_of
 from rollback_provider.core.component import BlobReader
 
@@ -119,8 +119,20 @@ class Base:
         for key, line in waiting.items():
             yield key, line, None
 
+    def rows(self, oid: int) -> int:
+        """Number of rows of a table."""
+        delta = self._catch_up.get(oid)
+        if delta and delta.xmin is not None:  # counted when it was read
+            return delta.rows
+        blocks, overlay = self.origin(oid).blocks, self.overlay(oid)
+        rows = sum(block.rows for block in blocks)
+        if overlay:
+            rows -= sum(sum(map(overlay.__contains__, keys)) for keys in self.stored_keys(oid, blocks))
+            rows += sum(line is not None for line in overlay.values())
+        return rows
+
     def count(self, oid: int) -> tuple[int, int]:
-        """Rows of a table, and their checksum."""
+        """Rows of a table, and their checksum; reads every block that holds a row which was caught up."""
         blocks = self.origin(oid).blocks
         rows = sum(block.rows for block in blocks)
         hashed = sum(int(block.checksum, 16) for block in blocks)
@@ -139,18 +151,19 @@ class Base:
         """Rows that were copied as a whole, by key. The loop over all keys stays in C: most of them are not wanted."""
         blocks = self.origin(oid).blocks
         waiting: deque[tuple[list[int], list[bytes], Future[bytes]]] = deque()
+        end = b"\t" if self._width(oid) < len(self.tables[oid].table.stored_columns) else b"\n"
 
         def taken() -> Iterator[tuple[bytes, bytes]]:
             places, keys, content = waiting.popleft()
-            lines = content.result().split(b"\n")
-            return ((keys[i], lines[i]) for i in places)
+            found = pick_lines(content.result(), keys, places, end)
+            return ((keys[i], line) for i, line in zip(places, found, strict=True))
 
         with ThreadPoolExecutor(AHEAD) as pool:
             for block, keys in zip(blocks, self.stored_keys(oid, blocks), strict=True):
                 places = list(compress(range(len(keys)), map(wanted.__contains__, keys)))
                 if places:
                     waiting.append((places, keys, pool.submit(self._blobs.get_blob, block.digest)))
-                if len(waiting) > AHEAD:
+                if len(waiting) > 2 * AHEAD:
                     yield from taken()
             while waiting:
                 yield from taken()

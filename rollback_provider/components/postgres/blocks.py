@@ -110,15 +110,12 @@ def total(checksums: Iterator[str]) -> str:
 
 def main() -> None:
     """The worker: see the module."""
-    from rollback_provider.components.postgres.session import fix_settings
+    from rollback_provider.components.postgres.session import sharing
 
     out = sys.stdout.buffer
     first = json.loads(sys.stdin.readline())
     try:
-        session = psycopg.connect(first["conninfo"], autocommit=True)
-        fix_settings(session)
-        session.execute("begin isolation level repeatable read read only")
-        session.execute(psycopg.sql.SQL("set transaction snapshot {}").format(first["snapshot"]))
+        session = sharing(first["conninfo"], first["snapshot"])
         for line in sys.stdin:
             job = json.loads(line)
             for block, stored in read_blocks(session, Extract(**job["extract"]), keep=job["keep"]):

@@ -128,12 +128,23 @@ class PostgresComponent:
             then = catalog_of(snapshot, blobs)
             now = view.catalog(since=then)
             rows, sequences = plan.payload["rows"], snapshot.payload["sequences"]
+            same_types = view.same_types(then, now)
             compared = plan.payload.get("compared")
             if compared:
                 rows, sequences = compared["rows"], compared["sequences"]
                 then, now = part_of(then, compared["names"]), part_of(now, compared["seen"])
             base = Base(rows, plan.payload["catch_up"], blobs)
-            verifier = Verifier(self.spec.name, view.session, view.copier, base, plan, notes, blobs)
+            verifier = Verifier(
+                self.spec.name,
+                view.session,
+                view.copier,
+                base,
+                plan,
+                notes,
+                blobs,
+                trackable=then.same_history(now),
+                same_types=same_types,
+            )
             checks = verifier.run(then, now, sequences, ledger, progress)
             return in_part(checks, compared) if compared else checks
 

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from psycopg import errors as pg
+from psycopg import sql
 
 from rollback_provider.components.postgres.blocks import Block, Extract, Stored, read_blocks
-from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.session import Session, sharing
 from rollback_provider.core.component import BlobWriter, Progress
 from rollback_provider.core.errors import ComponentError, ComponentUnavailableError
 from rollback_provider.core.model import BlobRef
@@ -21,6 +25,8 @@ from rollback_provider.core.model import BlobRef
 WORKERS = 2
 WORTH_WORKERS = 64 * 1024 * 1024
 """Bytes of heap below which starting workers costs more than it gains."""
+WORTH_SESSION = 3
+"""Ranges of one table beyond the first from which a second session gains more than it costs, though few of their rows are read."""
 
 
 @dataclass
@@ -45,7 +51,8 @@ class Copier:
     """
 
     def __init__(self, session: Session, snapshot: str, info: str | None, component: str) -> None:
-        self._session = session
+        self.session = session
+        self._beside: Session | None = None
         self._snapshot = snapshot
         self._info = info
         self._component = component
@@ -71,19 +78,43 @@ class Copier:
             progress.update(what, done=done, total=max(done, expected), unit="bytes")
         return result
 
+    def fetch(self, query: sql.Composed, parts: Sequence[Sequence[object]]) -> list[tuple[Any, ...]]:
+        """Rows of a query for each set of parameters, in order; half of the sets in a session beside this one, where there can be one."""
+
+        def rows(session: Session, parts: Sequence[Sequence[object]]) -> list[tuple[Any, ...]]:
+            return [row for part in parts for row in session.execute(query, part).fetchall()]
+
+        if self._info is None or len(parts) == 1:
+            return rows(self.session, parts)
+        middle = len(parts) // 2
+        with self._sharing(self._info) as beside, ThreadPoolExecutor(1) as pool:
+            second = pool.submit(rows, beside, parts[middle:])
+            return rows(self.session, parts[:middle]) + second.result()
+
     def cancel(self) -> None:
         """Ends the workers. Called from another thread."""
         self._cancelled.set()
         for worker in self._workers:
             worker.kill()
+        if self._beside is not None and not self._beside.closed:
+            self._beside.cancel_safe(timeout=5)
 
     def _blocks(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[_Frame]:
-        if self._info is None or sum(extract.size for extract in extracts) < WORTH_WORKERS:
-            for extract in extracts:
-                for block, stored in read_blocks(self._session, extract, keep=keep):
-                    yield extract, block, stored
-            return
-        yield from self._parallel(extracts, keep=keep)
+        if self._info is not None and sum(extract.size for extract in extracts) >= WORTH_WORKERS:
+            yield from self._parallel(extracts, keep=keep)
+        elif self._info is not None and len(extracts) - len({extract.label for extract in extracts}) >= WORTH_SESSION:
+            with self._sharing(self._info) as beside, ThreadPoolExecutor(1) as pool:
+                second = pool.submit(lambda: [*_read(beside, extracts[1::2], keep=keep)])
+                yield from _read(self.session, extracts[::2], keep=keep)
+                yield from second.result()
+        else:
+            yield from _read(self.session, extracts, keep=keep)
+
+    @contextmanager
+    def _sharing(self, info: str) -> Iterator[Session]:
+        """A second session in the same snapshot."""
+        with closing(sharing(info, self._snapshot)) as self._beside:
+            yield self._beside
 
     def _parallel(self, extracts: Sequence[Extract], *, keep: bool) -> Iterator[_Frame]:
         jobs: SimpleQueue[Extract] = SimpleQueue()
@@ -164,6 +195,12 @@ class Copier:
             return error
         what = "Copying was cancelled" if self._cancelled.is_set() else f"A copying worker was lost ({error})"
         return ComponentUnavailableError(what, component=self._component)
+
+
+def _read(session: Session, extracts: Iterable[Extract], *, keep: bool) -> Iterator[_Frame]:
+    for extract in extracts:
+        for block, stored in read_blocks(session, extract, keep=keep):
+            yield extract, block, stored
 
 
 def _drain(jobs: SimpleQueue[Extract]) -> Iterable[Extract]:

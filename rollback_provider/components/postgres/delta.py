@@ -84,8 +84,8 @@ class DeltaReader:
         trace = None
         if self._trackable and not change.by_name and is_traceable(self._base, change.then.oid, change.now, self._now):
             key = (order or ())[: len(change.then.key)]
-            trace = Trace(self._session, self._base, change.then.oid, change.now, key, self._since)
-            if not trace.fresh and trace.rows == self._base.count(change.then.oid)[0]:
+            trace = Trace(self._copier, self._base, change.then.oid, change.now, key, self._since)
+            if not trace.fresh and trace.rows == self._base.rows(change.then.oid):
                 return None
         return self.delta(change, order, trace if order else None, blobs, progress)
 
@@ -108,7 +108,7 @@ class DeltaReader:
         found = self._copier.run(extracts, blobs, progress, f"rows changed in {change.now.scope}")
         copied = found.get(change.now.scope, Copied())
         deleted: tuple[Block, ...] = ()
-        if keyed and self._base.count(change.then.oid)[0]:
+        if keyed and self._base.rows(change.then.oid):
             deleted = self._deleted(change, keyed[:key], trace, copied, blobs, progress)
         return TableDelta(
             then=change.then.oid,
@@ -144,10 +144,8 @@ class DeltaReader:
         """Keys of the base that are not in the table now."""
         if trace is None or trace.written > IN_MEMORY:
             return self._deleted_of_all(change, key, blobs, progress)
-        if trace.written == copied.rows:
-            written = {k for lines in read_lines(copied.blocks, blobs) for k in keys_of(lines, len(key))}
-        else:
-            written = set(trace.written_keys())
+        fresh = {k for lines in read_lines(copied.blocks, blobs) for k in keys_of(lines, len(key))}
+        written = trace.written_keys(fresh)
         blocks = []
         for content in contents(gone for keys in trace.gone(written) for gone in keys):
             ref = blobs.put_blob(content)

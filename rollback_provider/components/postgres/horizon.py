@@ -35,14 +35,16 @@ class Horizon:
         return {"xmin": self.xmin, "own": list(self.own)}
 
 
-def since(horizon: Horizon) -> sql.Composed:
+def since(horizon: Horizon, alias: str | None = None) -> sql.Composed:
     """Condition on rows: written after the horizon, or possibly so."""
-    newer = sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(horizon.xmin % 2**32)))
+    xmin = sql.Identifier(alias, "xmin") if alias else sql.Identifier("xmin")
+    # In a subquery the age of the horizon is computed once, not for each row.
+    newer = sql.SQL("age({}) <= (select age({}::xid))").format(xmin, sql.Literal(str(horizon.xmin % 2**32)))
     if not horizon.own:
         return newer
     own = f"{{{','.join(str(xid % 2**32) for xid in horizon.own)}}}"
     # Not as `<> all`: before PostgreSQL 15 that is no hash table, and a migration may have many subtransactions.
-    return sql.SQL("({} and (xmin = any ({}::xid[])) is not true)").format(newer, sql.Literal(own))
+    return sql.SQL("({} and ({} = any ({}::xid[])) is not true)").format(newer, xmin, sql.Literal(own))
 
 
 def current_xmin(session: Session) -> int:

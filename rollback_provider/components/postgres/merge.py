@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from rollback_provider.components.postgres.horizon import Horizon, since
 from rollback_provider.components.postgres.tables import Column, Table, name_of
 
 _CONSTANT = re.compile(r"(?:-?\d+(?:\.\d+)?|'(?:[^']|'')*'|true|false|NULL)(?:::[\w \".,()\[\]]+)?")
@@ -55,6 +56,7 @@ class Merge:
     :param columns: the other columns that take part, likewise
     :param children: who refers to the table
     :param beside: columns that take no part and stay: a row that is inserted or deleted has values in them, too
+    :param horizon: rows that were not written after it are known to be what the migration left; none where all must be compared
     """
 
     table: Table
@@ -62,6 +64,7 @@ class Merge:
     columns: tuple[Column, ...]
     children: tuple[Child, ...] = ()
     beside: tuple[Column, ...] = ()
+    horizon: Horizon | None = None
 
     def stage(self) -> sql.Composed:
         """Creates the stage of `update` and `delete`: key, all `o`, all `n`, seen."""
@@ -94,7 +97,9 @@ class Merge:
         parts = [
             sql.SQL("{} is distinct from s.n{}").format(output(self._now(c)), sql.SQL(str(i))) for i, c in self._each()
         ]
-        return sql.SQL("({})").format(sql.SQL(" or ").join(parts)) if parts else sql.SQL("false").format()
+        if not parts:
+            return sql.SQL("false").format()
+        return sql.SQL("({}({}))").format(self._written_and(), sql.SQL(" or ").join(parts))
 
     def image(self, places: Iterable[int] | None = None) -> sql.Composed:
         """A digest of row `t`, to know whether it is still the one that was listed: of these columns, or of all."""
@@ -125,7 +130,7 @@ class Merge:
         stage = sql.SQL(", ").join(sql.SQL(f"s.o{i}, s.n{i}") for i in range(len(self.columns)))
         return sql.SQL(
             "select {key}, t.ctid is null{comma1}{stage}{comma1}{now} from {s} s left join only {t} t on {match}"
-            " where (t.ctid is null or {touched}) and s.seen is distinct from coalesce({image}, '') order by {key}"
+            " where case when t.ctid is null or {touched} then s.seen is distinct from coalesce({image}, '') end order by {key}"
         ).format(
             key=sql.SQL(", ").join(output(sql.SQL(f"s.k{i}")) for i in range(len(self.key))),
             comma1=sql.SQL(", " if self.columns else ""),
@@ -227,9 +232,10 @@ class Merge:
 
     def done(self) -> sql.Composed:
         """Takes rows off an `update` stage for which nothing is to be done."""
+        left = sql.SQL("not {} or ").format(since(self.horizon, "t")) if self.horizon else sql.SQL("")
         open_ = sql.SQL(" or ").join(
-            sql.SQL("(s.o{i} is distinct from s.n{i} and {now} is not distinct from s.n{i})").format(
-                i=sql.SQL(str(i)), now=output(self._now(c))
+            sql.SQL("(s.o{i} is distinct from s.n{i} and ({left}{now} is not distinct from s.n{i}))").format(
+                i=sql.SQL(str(i)), left=left, now=output(self._now(c))
             )
             for i, c in self._each()
         )
@@ -365,6 +371,10 @@ class Merge:
         shown += [output(sql.Identifier(image, column.name)) for image in images for column in self.columns]
         shown += [output(sql.Identifier(key, column.name)) for column in self.beside]
         return sql.SQL(" returning {}").format(sql.SQL(", ").join(shown))
+
+    def _written_and(self) -> sql.Composable:
+        """Spares rows that nobody has written from being compared."""
+        return sql.SQL("{} and ").format(since(self.horizon, "t")) if self.horizon else sql.SQL("")
 
     def _match(self, alias: str) -> sql.Composed:
         same = [

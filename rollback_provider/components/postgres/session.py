@@ -230,6 +230,19 @@ def exclusive(session: Session, component: str) -> Iterator[None]:
             )
 
 
+def sharing(info: str, snapshot: str) -> Session:
+    """A session of its own in a read-only transaction that sees an exported snapshot, with :data:`SETTINGS`."""
+    session = psycopg.connect(info, autocommit=True, prepare_threshold=None)
+    try:
+        fix_settings(session)
+        session.execute("begin isolation level repeatable read read only")
+        session.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
 def patiently(work: Callable[[], T], session: Session, component: str, cancelled: threading.Event) -> T:
     """Repeats `work`, a whole transaction, while it fails for a lock, a deadlock or a serialization failure.
 

@@ -71,7 +71,7 @@ def take_rows(
     :param what: for the progress
     """
     xmin = current_xmin(session)
-    traces = {table.oid: trace for table in tables if earlier and (trace := _trace(session, earlier, table, xmin))}
+    traces = {table.oid: trace for table in tables if earlier and (trace := _trace(copier, earlier, table, xmin))}
     extracts = [
         extract
         for table in tables
@@ -108,20 +108,20 @@ def types_of(catalog: Catalog) -> set[tuple[object, ...]]:
     }
 
 
-def _trace(session: Session, earlier: EarlierCopy, table: Table, xmin: int) -> Trace | None:
+def _trace(copier: Copier, earlier: EarlierCopy, table: Table, xmin: int) -> Trace | None:
     """What has become of the earlier copy of a table; None where it must be copied again."""
     base = earlier.base
     if table.oid not in base.tables or not is_traceable(base, table.oid, table, xmin):
         return None
-    if not _reads_alike(base.tables[table.oid].table, table, same_types=earlier.same_types):
+    if not reads_alike(base.tables[table.oid].table, table, same_types=earlier.same_types):
         return None
-    trace = Trace(session, base, table.oid, table, table.key_columns)
+    trace = Trace(copier, base, table.oid, table, table.key_columns)
     limit = min(MOST_ROWS, MOST_CHANGED * trace.rows) if order_of(_same(table)) else 0
     return trace if trace.written + trace.missing <= limit else None
 
 
-def _reads_alike(then: Table, now: Table, *, same_types: bool) -> bool:
-    """Whether rows that nobody has written have the same lines."""
+def reads_alike(then: Table, now: Table, *, same_types: bool) -> bool:
+    """Whether rows that nobody has written have the same lines, where both tables are asked for their stored columns in the same order."""
     types = [(column.number, column.type) for column in now.stored_columns]
     return types == [(column.number, column.type) for column in then.stored_columns] and all(
         not _NAMES.match(name) and (same_types or "." not in name) for _, name in types

@@ -1,8 +1,8 @@
 """Measures whether a database is back: schema, every row, foreign keys, sequences.
 
-Every table is read and hashed whole and compared with the snapshot. Where it differs, the rows that differ are found
-and each must be explained: by the ledger, or as an application's own. The checksums then prove that nothing else
-differs.
+A table is read and hashed whole and compared with the snapshot, or, where it is large and its rows' places prove which of them nobody has
+written, all others are. Where it differs, the rows that differ are found and each must be explained: by the ledger, or as an application's
+own. Counts and checksums then prove that nothing else differs.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from psycopg import sql
-
 from rollback_provider.components.postgres.actions import flat
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.blocks import total
 from rollback_provider.components.postgres.catalog import Catalog, differences
+from rollback_provider.components.postgres.comparing import Difference, RowComparer, Traced, balance_of
 from rollback_provider.components.postgres.copier import Copied, Copier
-from rollback_provider.components.postgres.delta import is_traceable, whole
+from rollback_provider.components.postgres.delta import whole
 from rollback_provider.components.postgres.explaining import explain, read_listed, read_touched, written_by
-from rollback_provider.components.postgres.horizon import current_xmin
-from rollback_provider.components.postgres.lines import IN_MEMORY, join
-from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum, key_of
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum
 from rollback_provider.components.postgres.sequences import is_behind, sequence_values
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.tables import Table, columns_of, name_of
+from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.components.postgres.undo.done import Done
 from rollback_provider.core.component import BlobReader, Progress
@@ -32,8 +29,8 @@ from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
 
 SHOWN = 100
 """Differences named in one check; the rest are counted."""
-Difference = tuple[bytes, bytes | None, bytes | None]
-"""Key, row now, row in the snapshot."""
+Rows = dict[tuple[str | None, ...], set[str]]
+"""Rows of one table that the ledger says stay as they are."""
 
 
 class Verifier:
@@ -41,6 +38,8 @@ class Verifier:
 
     :param plan: what was to be done: rows that differ are explained by it
     :param notes: what was done: a row that came back and differs has been written since
+    :param trackable: whether transaction ids are those of the snapshot's server
+    :param same_types: whether the user's types are what they were
     """
 
     def __init__(
@@ -52,6 +51,9 @@ class Verifier:
         plan: ComponentPlan,
         notes: Callable[[str], Sequence[Json]],
         blobs: BlobReader,
+        *,
+        trackable: bool,
+        same_types: bool,
     ) -> None:
         self._component = component
         self._session = session
@@ -60,6 +62,7 @@ class Verifier:
         self._plan = plan
         self._notes = notes
         self._blobs = blobs
+        self._comparer = RowComparer(copier, base, trackable=trackable, same_types=same_types)
 
     def run(
         self, then: Catalog, now: Catalog, sequences: Json, ledger: Iterable[Json], progress: Progress
@@ -78,19 +81,25 @@ class Verifier:
                 )
             else:
                 pairs.append((rows.table, found))
+        traced = {table.oid: seen for table, found in pairs if (seen := self._comparer.traced(table, found))}
         copied = self._copier.run(
             [
                 extract
                 for table, found in pairs
+                if table.oid not in traced
                 for extract in whole(self._session, found, str(table.oid), table.stored_columns, 0)
             ],
             None,
             progress,
-            f"{self._component}: reading every row",
+            f"{self._component}: reading rows",
         )
         listed = read_listed(ledger)
         for table, found in pairs:
-            checks += self._table(table, found, copied[str(table.oid)], listed.get(table.scope, {}))
+            excused = listed.get(table.scope, {})
+            if table.oid in traced:
+                checks += self._traced(table, traced[table.oid], excused)
+            else:
+                checks += self._table(table, found, copied[str(table.oid)], excused)
         checks.append(self._foreign_keys(then))
         checks.append(self._sequences(sequences))
         return checks
@@ -153,33 +162,46 @@ class Verifier:
 
     # Rows -----------------------------------------------------------------------------------------------------------------
 
-    def _table(
-        self, table: Table, found: Table, copied: Copied, listed: dict[tuple[str | None, ...], set[str]]
-    ) -> list[Check]:
+    def _table(self, table: Table, found: Table, copied: Copied, listed: Rows) -> list[Check]:
+        """Checks of a table that was read whole."""
         rows, expected = self._base.count(table.oid)
         actual = int(total(block.checksum for block in copied.blocks), 16)
-        scope = table.scope
-        if (rows, expected) == (copied.rows, actual):
-            return [
-                self._check("rows", scope, CheckStatus.PASSED, expected=f"{rows:,}", actual=f"{rows:,}"),
-                self._check(
-                    "checksum",
-                    scope,
-                    CheckStatus.PASSED,
-                    expected=_hex(expected),
-                    actual=_hex(actual),
-                    detail="identical",
-                ),
-            ]
-        if not table.key:
+        if (rows, expected) != (copied.rows, actual) and not table.key:
             return [self._keyless(table, found, copied, expected, actual)]
+        differences: Iterable[Difference] = ()
+        if (rows, expected) != (copied.rows, actual):
+            differences = self._comparer.differences(table, found, rows, copied.rows, expected, actual)
+        return self._compared(table, (rows, copied.rows), (expected, actual), differences, listed)
+
+    def _traced(self, table: Table, traced: Traced, listed: Rows) -> list[Check]:
+        """Checks of a table of which only the rows that were written since were read."""
+        rows = self._base.rows(table.oid)
+        sums = traced.expected, traced.actual
+        how = f"{traced.left:,} rows not written since they were copied; {traced.written:,} compared: "
+        return self._compared(table, (rows, traced.rows), sums, traced.differences, listed, how)
+
+    def _compared(
+        self,
+        table: Table,
+        rows: tuple[int, int],
+        sums: tuple[int, int],
+        differences: Iterable[Difference],
+        listed: Rows,
+        how: str = "",
+    ) -> list[Check]:
+        """Explains each row that differs; without them everything must add up.
+
+        :param rows: how many there were, and are now
+        :param sums: their checksums
+        """
         explained: Counter[str] = Counter()
         problems: dict[bytes, tuple[str, str]] = {}
-        touched = read_touched(self._actions(), table, self._blobs)
+        touched = None
         gain, balance = 0, 0
-        for key, now, before in self._differences(table, found, rows, copied.rows, expected, actual):
-            gain += (now is not None) - (before is not None)
-            balance += checksum(_present(now)) - checksum(_present(before))
+        for key, now, before in differences:
+            touched = touched or read_touched(self._actions(), table, self._blobs)
+            more, other = balance_of((key, now, before))
+            gain, balance = gain + more, balance + other
             reason, problem = explain(table, key, now, before, touched, listed)
             if problem:
                 problems[key] = reason, problem
@@ -187,7 +209,7 @@ class Verifier:
                 explained[reason] += 1
         since = self._written_since(table, problems)
         explained.update("written again since" if key in since else reason for key, (reason, _) in problems.items())
-        closes = (expected + balance) % (1 << CHECKSUM_BITS) == actual
+        expected, actual = sums[0], (sums[1] - balance) % (1 << CHECKSUM_BITS)
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(explained.items()))
         wrong = [problem for key, (_, problem) in problems.items() if key not in since]
         notices = [
@@ -195,29 +217,28 @@ class Verifier:
             for key, (_, problem) in problems.items()
             if key in since
         ]
-        good = closes and not wrong
         passed = CheckStatus.WARNING if since else CheckStatus.PASSED
         return [
             self._check(
                 "rows",
-                scope,
-                passed if rows + gain == copied.rows and not wrong else CheckStatus.FAILED,
-                expected=f"{rows:,}",
-                actual=f"{copied.rows:,}",
+                table.scope,
+                passed if rows[0] + gain == rows[1] and not wrong else CheckStatus.FAILED,
+                expected=f"{rows[0]:,}",
+                actual=f"{rows[1]:,}",
                 detail=why,
                 differences=[*wrong, *notices],
             ),
             self._check(
                 "checksum",
-                scope,
-                passed if good else CheckStatus.FAILED,
+                table.scope,
+                passed if expected == actual and not wrong else CheckStatus.FAILED,
                 expected=_hex(expected),
-                actual=_hex((actual - balance) % (1 << CHECKSUM_BITS)),
-                detail=f"identical but for {why}"
-                if good
-                else f"{len(wrong):,} rows are wrong"
-                if closes
-                else "rows differ unseen",
+                actual=_hex(actual),
+                detail=f"{len(wrong):,} rows are wrong"
+                if wrong and expected == actual
+                else "rows differ unseen"
+                if expected != actual
+                else how + (f"identical but for {why}" if why else "identical"),
                 differences=[*wrong, *notices],
             ),
         ]
@@ -230,11 +251,11 @@ class Verifier:
 
     def _keyless(self, table: Table, found: Table, copied: Copied, expected: int, actual: int) -> Check:
         """Where no key tells rows apart, their place does: those that are where they were copied are the snapshot's."""
-        rows = self._base.count(table.oid)[0]
+        rows = self._base.rows(table.oid)
         status, detail, differences = CheckStatus.FAILED, "", []
-        if self._traceable(table, found):
-            trace = Trace(self._session, self._base, table.oid, found, ())
-            written = [line for part in self._written(trace, table, found) for line in part]
+        if self._comparer.is_traceable(table, found):
+            trace = Trace(self._copier, self._base, table.oid, found, ())
+            written = self._comparer.written(trace, table, found)
             if not trace.missing and (expected + checksum(written)) % (1 << CHECKSUM_BITS) == actual:
                 status, detail = CheckStatus.PASSED, f"identical but for {len(written):,} inserted by applications"
             elif not any(table.oid == action["table"]["oid"] for action in self._actions()):
@@ -260,57 +281,6 @@ class Verifier:
         for step in self._plan.steps:
             yield from (action for action in flat(step.payload["actions"]) if "op" in action and "table" in action)
 
-    def _written(self, trace: Trace, table: Table, found: Table) -> Iterator[list[bytes]]:
-        """Lines of the rows written since the snapshot."""
-        for condition in trace.fresh_conditions():
-            yield from self._lines(self._select(table, found, condition))
-
-    def _differences(
-        self, table: Table, found: Table, rows: int, rows_now: int, expected: int, actual: int
-    ) -> Iterator[Difference]:
-        """Rows that differ.
-
-        First only those written since the snapshot and those that are gone are looked for; if that does not account for everything, all
-        are compared.
-        """
-        if self._traceable(table, found):
-            some = list(self._traced(table, found))
-            gain = sum((now is not None) - (before is not None) for _, now, before in some)
-            balance = sum(checksum(_present(now)) - checksum(_present(before)) for _, now, before in some)
-            if rows + gain == rows_now and (expected + balance) % (1 << CHECKSUM_BITS) == actual:
-                yield from some
-                return
-        now = self._lines(self._select(table, found, sql.SQL("true").format()))
-        for key, line, before in join(now, rows_now, self._base.lines(table.oid), len(table.key), outer=True):
-            if line != before:
-                yield key, line, before
-
-    def _traceable(self, table: Table, found: Table) -> bool:
-        now = current_xmin(self._session)
-        return table.oid == found.oid and is_traceable(self._base, table.oid, found, now)
-
-    def _traced(self, table: Table, found: Table) -> Iterator[Difference]:
-        """Rows written since the snapshot that differ, and rows that are gone; none where they are too many to hold."""
-        trace = Trace(self._session, self._base, table.oid, found, table.key_columns)
-        if trace.written > IN_MEMORY:
-            return
-        lines = [line for part in self._written(trace, table, found) for line in part]
-        for key, now, before in self._base.match(table.oid, [lines], len(lines)):
-            if now != before:
-                yield key, now, before
-        gone = {key for keys in trace.gone({key_of(line, len(table.key)) for line in lines}) for key in keys}
-        yield from ((key, None, before) for key, before in self._base.find(table.oid, gone))
-
-    def _lines(self, query: sql.Composed) -> Iterator[list[bytes]]:
-        with self._session.cursor().copy(sql.SQL("copy ({}) to stdout").format(query)) as copy:
-            for row in copy:
-                yield [bytes(row)[:-1]]
-
-    def _select(self, table: Table, found: Table, where: sql.Composed) -> sql.Composed:
-        return sql.SQL("select {} from only {} where {}").format(
-            columns_of(table.stored_columns), name_of(found), where
-        )
-
     def _check(
         self,
         name: str,
@@ -332,10 +302,6 @@ class Verifier:
             detail=detail,
             differences=tuple(differences)[:SHOWN],
         )
-
-
-def _present(line: bytes | None) -> list[bytes]:
-    return [] if line is None else [line]
 
 
 def _hex(value: int) -> str:

@@ -42,6 +42,10 @@ class View:
         """
         return catalogs.capture(self.session, schemas_of(self.spec), since=since)
 
+    def same_types(self, then: catalogs.Catalog, now: catalogs.Catalog) -> bool:
+        """Whether all of the users' types are known to be what they were."""
+        return schemas_of(self.spec) is None and types_of(then) == types_of(now)
+
     def capture(self, earlier: ComponentState | None = None) -> ComponentState:
         """Schema, all rows, and sequences. Of tables in which little has changed since an earlier state only the changes are copied."""
         catalog = self.catalog()
@@ -71,7 +75,7 @@ class View:
         then = catalog_of(snapshot, self.blobs)
         now = self.catalog(since=then)
         base = Base(snapshot.payload["rows"], snapshot.payload["deltas"], self.blobs)
-        trackable = then.same_database(now)
+        trackable = then.same_history(now)
         reader = DeltaReader(self.session, self.copier, base, snapshot.payload["xmin"], trackable=trackable)
         changes = touched(reverse(then, now), plan)
         kept = keep(self.session, self.copier, reader, changes, self.blobs, self.progress)
@@ -86,7 +90,7 @@ class View:
         then = catalog_of(snapshot, self.blobs)
         now = self.catalog(since=then)
         base = Base(snapshot.payload["rows"], overlay, self.blobs)
-        reader = DeltaReader(self.session, self.copier, base, xmin, trackable=then.same_database(now))
+        reader = DeltaReader(self.session, self.copier, base, xmin, trackable=then.same_history(now))
         deltas = reader.read(reverse(then, now).tables, self.blobs, self.progress)
         payload = self._payload(now) | {
             "deltas": save_deltas(deltas, self.blobs),
@@ -101,9 +105,9 @@ class View:
 
     def _earlier_copy(self, earlier: ComponentState, now: catalogs.Catalog) -> EarlierCopy | None:
         then = catalog_of(earlier, self.blobs)
-        if not then.same_database(now):
+        if not then.same_history(now):
             return None
-        same_types = schemas_of(self.spec) is None and types_of(then) == types_of(now)
+        same_types = self.same_types(then, now)
         return EarlierCopy(Base(earlier.payload["rows"], None, self.blobs), same_types=same_types)
 
     def _outside(self, catalog: catalogs.Catalog) -> list[int]:

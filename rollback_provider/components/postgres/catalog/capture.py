@@ -18,6 +18,7 @@ from rollback_provider.core.errors import ConfigurationError
 
 _SERVER = """
     select (select system_identifier::text from pg_control_system()), d.oid::int8,
+        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
         current_setting('server_version_num')::int, current_user::text, exists (
             select from pg_roles r where pg_has_role(r.oid, 'member') and (r.rolsuper and r.rolname = current_user
                 or r.rolname in ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')))
@@ -39,7 +40,8 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
     :raises ConfigurationError: for a schema that does not exist
     """
     with connection.cursor(row_factory=tuple_row) as cursor:
-        system, database, version, role, superuser = cursor.execute(_SERVER).fetchone() or ("", 0, 0, "", False)
+        found = cursor.execute(_SERVER).fetchone()
+        system, database, timeline, version, role, superuser = found or ("", 0, "", 0, "", False)
         existing = {name: oid for oid, name in cursor.execute(_SCHEMAS)}
         casts = tuple(cursor.execute(_CASTS).fetchall())
         followed = since if since and (since.system_identifier, since.database) == (system, database) else None
@@ -66,6 +68,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
     return Catalog(
         system_identifier=system,
         database=database,
+        timeline=timeline,
         server_version=version,
         role=role,
         superuser=superuser,

@@ -29,6 +29,7 @@ class Catalog:
 
     :param system_identifier: of the server's data directory; with `database` it says whether oids can be compared
     :param database: oid of the database
+    :param timeline: of the server's log: another one after a failover or a recovery to an earlier moment
     :param server_version: server_version_num
     :param role: who read it; owns what is created
     :param superuser: whether that role may do what takes a superuser
@@ -39,6 +40,7 @@ class Catalog:
 
     system_identifier: str
     database: int
+    timeline: str
     server_version: int
     role: str
     superuser: bool
@@ -51,6 +53,7 @@ class Catalog:
         return {
             "system_identifier": self.system_identifier,
             "database": self.database,
+            "timeline": self.timeline,
             "server_version": self.server_version,
             "role": self.role,
             "superuser": self.superuser,
@@ -65,6 +68,7 @@ class Catalog:
         return cls(
             system_identifier=value["system_identifier"],
             database=value["database"],
+            timeline=value.get("timeline", ""),
             server_version=value["server_version"],
             role=value["role"],
             superuser=value["superuser"],
@@ -112,3 +116,7 @@ class Catalog:
     def same_database(self, other: Catalog) -> bool:
         """Whether identities of both mean the same objects."""
         return (self.system_identifier, self.database) == (other.system_identifier, other.database)
+
+    def same_history(self, other: Catalog) -> bool:
+        """Whether transaction ids of both mean the same transactions: a server that took over, or went back, may have used some again."""
+        return self.same_database(other) and self.timeline == other.timeline

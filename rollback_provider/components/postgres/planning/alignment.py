@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
+from rollback_provider.components.postgres.horizon import Horizon
 from rollback_provider.components.postgres.images import TableDelta
 from rollback_provider.components.postgres.merge import STAGE, Merge, output
 from rollback_provider.components.postgres.planning.desk import Situation, Values
@@ -80,6 +81,7 @@ class Alignment:
         surviving: list[Column],
         inexact: frozenset[int],
         labels: dict[int, Labels],
+        horizon: Horizon | None,
     ) -> Alignment:
         """The alignment of one table."""
         then = change.then
@@ -94,7 +96,7 @@ class Alignment:
             return found
 
         return cls(
-            merge=Merge(change.now, key_now(change), tuple(map(as_now, columns))),
+            merge=Merge(change.now, key_now(change), tuple(map(as_now, columns)), horizon=horizon),
             width=len(then.key),
             columns=columns,
             pairs=tuple((here[column.number], there[mapped[column.number]]) for column in columns),

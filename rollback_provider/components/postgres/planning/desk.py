@@ -16,6 +16,7 @@ from rollback_provider.components.postgres.merge import STAGE, Merge
 from rollback_provider.components.postgres.reversal import Reversal, TableChange
 from rollback_provider.components.postgres.reverse import Labels, Retyped
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.tables import Table
 from rollback_provider.core.component import Blobs, Progress
 from rollback_provider.core.errors import ConflictError
 from rollback_provider.core.ledger import LedgerWriter
@@ -32,6 +33,7 @@ class Situation:
     :param attributed: false where there is no checkpoint, so that every change since the snapshot is ambiguous
     :param retyped: columns that the migration gave another type, or whose labels it renamed, by oid and attnum in the snapshot
     :param unconvertible: those of them whose values now cannot be cast back; they are emptied and filled again
+    :param traceable: rows that were not written since that horizon are as the checkpoint saw them: same database, same schema
     :param rows: of these tables, by oid in the snapshot, only rows that a predicate chooses
     :param loaded: where a rollback is undone: the rows that it went back to
     """
@@ -44,12 +46,18 @@ class Situation:
     since: Horizon
     attributed: bool
     policy: Policy
+    traceable: bool = False
     rows: dict[int, str] = field(default_factory=dict)
     loaded: Base | None = None
 
     def labels(self, oid: int) -> dict[int, Labels]:
         """Labels that have been renamed, by attnum of the columns of a table of the snapshot."""
         return {number: r.labels for (table, number), r in self.retyped.items() if table == oid and r.labels}
+
+    def horizon_of(self, delta: TableDelta, now: Table) -> Horizon | None:
+        """The moment since when rows of a table are what its delta says unless they have been written; None where that is not known."""
+        read = (delta.xmin, delta.now.oid, delta.now.filenode) == (self.since.xmin, now.oid, now.filenode)
+        return self.since if self.traceable and read else None
 
 
 @dataclass

@@ -27,7 +27,7 @@ def reload(desk: Desk, change: TableChange, delta: TableDelta | None) -> Iterato
             since(desk.situation.since), name_of(change.now)
         )
     ).fetchone()
-    expected = delta.rows if delta else desk.situation.base.count(change.then.oid)[0]
+    expected = delta.rows if delta else desk.situation.base.rows(change.then.oid)
     if not desk.situation.attributed:
         if desk.situation.policy.ambiguous == "keep":
             return
@@ -51,7 +51,7 @@ def reload(desk: Desk, change: TableChange, delta: TableDelta | None) -> Iterato
         "filenode": change.now.filenode,
         "table": change.then.to_json(),
         "columns": [c.number for c in change.then.stored_columns[len(change.then.key) :]],
-        "rows": desk.situation.base.count(change.then.oid)[0],
+        "rows": desk.situation.base.rows(change.then.oid),
     }
 
 

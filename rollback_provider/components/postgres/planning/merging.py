@@ -38,9 +38,9 @@ class TableMerge:
         self._desk = desk
         self._change = change
         self._delta = delta
-        self._alignment = Alignment.of(
-            change, delta, surviving, inexact(desk, change), desk.situation.labels(change.then.oid)
-        )
+        horizon = desk.situation.horizon_of(delta, change.now)
+        labels = desk.situation.labels(change.then.oid)
+        self._alignment = Alignment.of(change, delta, surviving, inexact(desk, change), labels, horizon)
 
     def actions(self) -> Iterator[Json]:
         """Actions for the rows that the migration changed, inserted and deleted."""

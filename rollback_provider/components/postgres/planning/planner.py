@@ -105,7 +105,7 @@ class DataPlanner:
                 "table": recreation.table.to_json(),
                 "create": [asdict(statement) for statement in recreation.create],
                 "complete": [asdict(statement) for statement in recreation.complete],
-                "rows": self._situation.base.count(recreation.table.oid)[0],
+                "rows": self._situation.base.rows(recreation.table.oid),
             }
             for recreation in self._situation.reversal.recreations
         ]
@@ -114,7 +114,7 @@ class DataPlanner:
         """Rows of the largest table that a statement of the last phase reads whole: to validate a constraint, to build an index."""
         statements = [statement.sql for statement in self._situation.reversal.finish if _READS.search(statement.sql)]
         rows = {
-            ident(change.then.schema, change.then.name): self._situation.base.count(change.then.oid)[0]
+            ident(change.then.schema, change.then.name): self._situation.base.rows(change.then.oid)
             for change in self._situation.reversal.tables
             if change.then.oid in self._situation.base.tables
         }
@@ -181,7 +181,7 @@ class DataPlanner:
                 "columns": [*(column.number for column in refill), *again],
                 "defaults": {str(number): default for number, default in held.items()},
                 "replaces": [*(column.number for column in columns.emptied), *again],
-                "rows": self._situation.base.count(change.then.oid)[0],
+                "rows": self._situation.base.rows(change.then.oid),
             }
 
     def _fill(self, change: TableChange, missing: list[Column]) -> list[Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollback_provider.components.postgres.access import check_owned
 from rollback_provider.components.postgres.base import Base
-from rollback_provider.components.postgres.horizon import Horizon
+from rollback_provider.components.postgres.horizon import REACH, Horizon, current_xmin
 from rollback_provider.components.postgres.images import load_deltas
 from rollback_provider.components.postgres.planning.conversions import converts
 from rollback_provider.components.postgres.planning.desk import Desk, Situation
@@ -13,6 +13,7 @@ from rollback_provider.components.postgres.reversal import Reversal
 from rollback_provider.components.postgres.reverse import retyped, reverse
 from rollback_provider.components.postgres.selection import Selection
 from rollback_provider.components.postgres.sequences import behind
+from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.steps import assemble
 from rollback_provider.components.postgres.view import View, catalog_of
 from rollback_provider.core.errors import UnsupportedError
@@ -57,6 +58,9 @@ def plan_rollback(
         since=Horizon.of(changes.payload),
         attributed=checkpoint is not None,
         policy=policy,
+        traceable=then.same_history(now)
+        and changes.payload["fingerprint"] == now.fingerprint()
+        and _has_happened(session, Horizon.of(changes.payload)),
         rows=selection.rows,
         loaded=Base(loaded["rows"], loaded["catch_up"], blobs) if loaded else None,
     )
@@ -70,6 +74,15 @@ def plan_rollback(
         notes=(*reversal.notes, *_vouched(checkpoint)),
         payload=source | selection.payload(reversal, base, sequences, blobs),
     )
+
+
+def _has_happened(session: Session, since: Horizon) -> bool:
+    """Whether rows that are older than a checkpoint are what it saw: it is sealed before its migration commits, which can fail."""
+    row = session.execute(
+        "select bool_and(coalesce(pg_xact_status(xid::xid8) = 'committed', false)) from unnest(%s::text[]) xid",
+        [[str(xid) for xid in since.own]],
+    ).fetchone()
+    return current_xmin(session) - since.xmin < REACH and (not since.own or bool(row and row[0]))
 
 
 def _refuse(reversal: Reversal, snapshot: ComponentState, component: str) -> None:
