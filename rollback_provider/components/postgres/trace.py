@@ -173,9 +173,9 @@ class Trace:
             " (select count(*) filter (where not written), count(*) filter (where fresh), count(*),"
             " case when count(*) filter (where fresh) <= {few}"
             " then '{{' || string_agg('\"' || place || '\"', ',') filter (where fresh) || '}}' end"
-            " from (select ctid as place, {written} as written, {fresh} as fresh from only {table}"
-            " where ctid >= r.lower and ctid < r.upper offset 0) t) c order by r.number"
-        ).format(written=since(self._copied), fresh=since(self._horizon), few=FEW, table=name_of(self._now))
+            " from (select x.ctid as place, {written} as written, {fresh} as fresh from only {table} x"
+            " where x.ctid >= r.lower and x.ctid < r.upper offset 0) t) c order by r.number"
+        ).format(written=since(self._copied, "x"), fresh=since(self._horizon, "x"), few=FEW, table=name_of(self._now))
         size = -(-len(found) // 2) if len(found) > WORTH_SESSION else len(found)
         parts = [[list(lower[i : i + size]), list(upper[i : i + size])] for i in range(0, len(found), size)]
         counts = self._copier.fetch(query, parts)
