@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from threading import Event
 from typing import ClassVar, Literal
 
@@ -28,6 +29,7 @@ from rollback_provider.resources.settle import Settler
 from rollback_provider.resources.state import (
     Change,
     Digests,
+    Fields,
     MovedError,
     State,
     load_changes,
@@ -82,6 +84,15 @@ class ResourceComponent(ABC):
     @abstractmethod
     def command(self, change: Change) -> str:
         """What a person would run to make this change: complete, free of secrets."""
+
+    def is_underway(self, change: Change, now: Fields | None) -> bool:
+        """Whether this change, begun and not finished, may have left the resource as it is `now`: then nobody else has written it.
+
+        Unless a kind knows more: where some fields are as they are to be, and the others as they were.
+        """
+        if now is None or change.now is None or change.target is None:
+            return False
+        return all(now.get(name) in (change.now.get(name), change.target.get(name)) for name in {**now, **change.now})
 
     def title(self, change: Change) -> str:
         """What a step that makes this change alone is called."""
@@ -181,7 +192,8 @@ class ResourceComponent(ABC):
                 current = now.get(change.address)
                 if written.has_come_about(change.address, current):
                     continue
-                settler = Settler.of_step(self.spec.name, self.noun, change, current)
+                found = self._found(written, change.address, current)
+                settler = Settler.of_step(self.spec.name, self.noun, change, found)
                 result, entries = settler.settle(change.address)
                 for entry in entries:
                     if entry not in listed:
@@ -195,7 +207,9 @@ class ResourceComponent(ABC):
                 return StepOutcome(
                     changed=len(written) > 0, detail=f"{len(written)} {self.noun} written", ledger=ledger.seal()
                 )
-            notes.add(written.note(pending))
+            notes.add(
+                written.note([replace(each, now=self._found(written, each.address, each.now)) for each in pending])
+            )
             try:
                 self.write(pending, blobs, progress)
             except MovedError as error:
@@ -298,6 +312,11 @@ class ResourceComponent(ABC):
         """Waits; raises ComponentError as soon as the component is cancelled."""
         self._cancelled.wait(seconds)
         self.stop_if_cancelled()
+
+    def _found(self, written: Written, address: str, now: Fields | None) -> Fields | None:
+        """How a resource was found: before this step wrote it, where that is not finished."""
+        begun = written.change(address)
+        return begun.now if begun and self.is_underway(begun, now) else now
 
     def _sealed(self, state: State, blobs: BlobWriter) -> ComponentState:
         return ComponentState(

@@ -45,6 +45,10 @@ class Written:
         """Whether a resource was written by this step, whatever others have written to other fields of it since."""
         return address in self.images and came_about(*self.images[address], now)
 
+    def change(self, address: str) -> Change | None:
+        """What was to be written to a resource; None where nothing was."""
+        return Change(address, *self.images[address]) if address in self.images else None
+
     def _add(self, address: str, was: Fields | None, became: Fields | None) -> None:
         """The last note counts: the writes of those before have not come about."""
         self.images[address] = (was, became)
