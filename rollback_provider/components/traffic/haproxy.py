@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from rollback_provider.components.traffic.haproxy_socket import RuntimeApi
-from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
-from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Progress
+from rollback_provider.core.ledger import LedgerWriter
+from rollback_provider.core.model import (
+    Check,
+    CheckStatus,
+    ComponentPlan,
+    ComponentSpec,
+    ComponentState,
+    Json,
+    Policy,
+)
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -26,6 +35,10 @@ from rollback_provider.resources import (
 _KEY = "key "
 _LOOK = 0.1
 """Seconds between two looks at a server that is drained."""
+_RELOADED = (
+    "HAProxy was reloaded or restarted since the {since}: servers and sticky sessions are what its configuration says, "
+    "or its server-state-file, and not what they were set to before"
+)
 
 
 class HaproxyOptions(Options):
@@ -122,6 +135,17 @@ class HaproxyComponent(ResourceComponent):
             ]
         return "\n".join(lines)
 
+    def is_underway(self, change: Change, now: Fields | None) -> bool:
+        """A server that goes is drained first, one that comes begins in maintenance."""
+        if now is None:
+            return False
+        passing = {"maint"} if change.now is None else {"drain", "maint"} if _cuts(change) else set()
+        ends = [fields for fields in (change.now, change.target) if fields is not None]
+        return all(
+            value in [fields.get(name) for fields in ends] or (name == "state" and value in passing)
+            for name, value in now.items()
+        )
+
     def batches(self, changes: Sequence[Change], blobs: BlobReader) -> Iterable[Batch]:
         """First the servers that take requests again, then the sticky sessions that go back to them, then those that are taken out."""
         keys = [change for change in changes if change.address.partition("/")[2].startswith(_KEY)]
@@ -149,6 +173,58 @@ class HaproxyComponent(ResourceComponent):
         if changes:
             notes.append("a reload of HAProxy forgets this, unless a server-state-file is written before it")
         return tuple(notes)
+
+    def capture(self, blobs: Blobs, progress: Progress) -> ComponentState:
+        """Asks, too, which process it is, to tell later whether HAProxy was reloaded."""
+        process = self._api().process()
+        state = super().capture(blobs, progress)
+        return state.model_copy(update={"payload": {**state.payload, "process": process}})
+
+    def plan(
+        self,
+        snapshot: ComponentState,
+        checkpoint: ComponentState | None,
+        policy: Policy,
+        blobs: Blobs,
+        ledger: LedgerWriter,
+        progress: Progress,
+    ) -> ComponentPlan:
+        """Says, too, where HAProxy was reloaded and has forgotten what it was told before."""
+        process = self._api().process()
+        plan = super().plan(snapshot, checkpoint, policy, blobs, ledger, progress)
+        earlier = (checkpoint or snapshot).payload.get("process", process)
+        notes = (
+            plan.notes
+            if process == earlier
+            else (*plan.notes, _RELOADED.format(since="checkpoint" if checkpoint else "snapshot"))
+        )
+        return plan.model_copy(update={"notes": notes, "payload": {**plan.payload, "process": process}})
+
+    def verify(
+        self,
+        snapshot: ComponentState,
+        checkpoint: ComponentState | None,
+        plan: ComponentPlan,
+        ledger: Iterable[Json],
+        notes: Callable[[str], Sequence[Json]],
+        blobs: Blobs,
+        progress: Progress,
+    ) -> list[Check]:
+        """Warns, too, where HAProxy was reloaded since the plan: what is not back then is what it has forgotten."""
+        checks = super().verify(snapshot, checkpoint, plan, ledger, notes, blobs, progress)
+        process = self._api().process()
+        same = process == plan.payload["process"]
+        return [
+            *checks,
+            Check(
+                component=self.spec.name,
+                name="process",
+                status=CheckStatus.PASSED if same else CheckStatus.WARNING,
+                expected=plan.payload["process"],
+                actual=process,
+                detail="no reload since the plan" if same else _RELOADED.format(since="plan"),
+            ),
+        ]
 
     def _commands(self, change: Change) -> Iterable[tuple[str, ...]]:
         """Commands that make a server what it is to be, each with what it may answer."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rollback_provider.core.component import Connection
@@ -13,15 +14,23 @@ from rollback_provider.core.errors import ComponentUnavailableError, PermissionD
 
 _TIMEOUT = 10.0
 """Seconds for one answer."""
-_MAINTENANCE = 0x01 | 0x02 | 0x20
-"""Bits of an administrative state: forced, inherited, or no address resolved. What the configuration says (0x04) tells nothing of now."""
-_DRAIN = 0x08 | 0x10
+_SAID = 200
+"""Characters of an answer that an error shows."""
+_MAINTENANCE = 0x01
+"""Bit of an administrative state that somebody has set. What a tracked server hands down, a failed resolution and what the configuration
+said once have bits of their own: they come and go by themselves."""
+_DRAIN = 0x08
 _STATES = "1"
 """The version of the output of ``show servers state`` that is understood."""
 _ENTRY = re.compile(
-    r"^0x[0-9a-f]+: key=(?P<key>(?:\\.|[^\\ ])*) .*?\bserver_id=(?P<server>\d+)(?:.*\bserver_key=(?P<name>\S+))?"
+    r"0x[0-9a-f]+: key=(?P<key>(?:\\.|[^\\ ])*) .*?(?:\bserver_id=(?P<server>\d+)(?:.*\bserver_key=(?P<name>\S+))?.*)?"
 )
+_UNPRINTABLE = re.compile(r"(?<!\\)(?:\\\\)*\\x")
+"""In a key: a byte that HAProxy shows in hexadecimal and does not take in that form."""
+_SPECIAL = re.compile("[;<]")
+"""In a key, which users choose: what would end a command."""
 _TRIES = 50
+_IN_USE = "currently in use"
 _PAUSE = 0.02
 """Seconds between two looks at entries that requests are using."""
 
@@ -69,34 +78,53 @@ class RuntimeApi:
             )
         return answer
 
-    def do(self, command: str, *said: str) -> None:
-        """Sends one command that changes something. An answer that holds none of `said` is a refusal: raises StepFailedError."""
+    def do(self, command: str, *said: str) -> str:
+        """Sends one command that changes something, and gives its answer. An answer that holds none of `said` is a refusal: raises StepFailedError."""
         answer = self.ask(command)
         if answer and not any(each in answer for each in said):
-            raise StepFailedError(f"HAProxy refuses {command!r}: {' '.join(answer.split())}", component=self._component)
+            raise self._refused(f"refuses {command!r}", answer)
+        return answer
 
     def servers(self, backend: str) -> list[Server]:
         """All servers of a backend. Raises StepFailedError where there is no such backend, or the answer is not understood."""
-        version, _, rest = self.ask(f"show servers state {backend}").partition("\n")
+        answer = self.ask(f"show servers state {backend}")
+        version, _, rest = answer.partition("\n")
         if version != _STATES:
-            raise StepFailedError(f"HAProxy has no backend {backend!r}: {version}", component=self._component)
-        names, *rows = (line.lstrip("# ").split() for line in rest.splitlines() if line)
-        return [_server(dict(zip(names, row, strict=True))) for row in rows]
+            raise self._refused(f"has no backend {backend!r}", version)
+        try:
+            names, *rows = (line.lstrip("# ").split() for line in rest.splitlines() if line)
+            return [_server(dict(zip(names, row, strict=True))) for row in rows]
+        except (KeyError, ValueError):
+            raise self._refused(f"lists the servers of {backend!r} in a form that is not understood", answer) from None
 
     def sessions(self, backend: str) -> dict[str, int]:
-        """Current sessions of each server of a backend."""
-        lines = self.ask(f"show stat {backend} 4 -1").lstrip("# ").splitlines()
-        names = lines[0].split(",")
-        rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
-        return {row["svname"]: int(row["scur"]) for row in rows}
+        """Current sessions of each server of a backend. Raises StepFailedError as `servers` does."""
+        answer = self.ask(f"show stat {backend} 4 -1")
+        if not answer.startswith("# "):
+            raise self._refused(f"has no backend {backend!r}", answer)
+        try:
+            return {row["svname"]: int(row["scur"]) for row in csv.DictReader(answer.removeprefix("# ").splitlines())}
+        except (KeyError, TypeError, ValueError):
+            raise self._refused(
+                f"counts the sessions of {backend!r} in a form that is not understood", answer
+            ) from None
 
     def stuck(self, backend: str) -> dict[str, str]:
-        """Keys of a backend's stick table, as the API writes them, and the name of each one's server; none where there is no table."""
-        names = {server.id: server.name for server in self.servers(backend)}
+        """Keys of a backend's stick table, ready for a command, and the name of each one's server; none where there is no table.
+
+        Keys that no command can name, for their bytes, are left out. Raises StepFailedError where the answer is not understood.
+        """
+        names = {str(server.id): server.name for server in self.servers(backend)}
+        answer = self.ask(f"show table {backend}")
+        if answer == "No such table":
+            return {}
+        head, *lines = answer.splitlines() or [""]
+        entries = [_ENTRY.fullmatch(line) for line in lines]
+        if not head.startswith(f"# table: {backend},") or None in entries:
+            raise self._refused(f"lists the stick table of {backend!r} in a form that is not understood", answer)
+        found = {each["key"]: _stuck_to(each, names) for each in entries if each}
         return {
-            key: server_key or names[server_id]
-            for key, server_id, server_key in self._entries(self.ask(f"show table {backend}"))
-            if server_key or server_id in names
+            _SPECIAL.sub(r"\\\g<0>", key): name for key, name in found.items() if name and not _UNPRINTABLE.search(key)
         }
 
     def stick(self, backend: str, wanted: Mapping[str, str]) -> None:
@@ -109,7 +137,7 @@ class RuntimeApi:
         left = {key: server for key, server in wanted.items() if server in numbers}
         for _ in range(_TRIES):
             for key, server in left.items():
-                self.ask(f"clear table {backend} key {key}")
+                self._clear(backend, key)
                 self.do(f"set table {backend} key {key} data.server_id {numbers[server]}")
             time.sleep(_PAUSE)
             now = self.stuck(backend)
@@ -123,10 +151,17 @@ class RuntimeApi:
     def unstick(self, backend: str, key: str) -> None:
         """Forgets where a key sticks to. An entry that a request is using stays until that has ended."""
         for _ in range(_TRIES):
-            if "currently in use" not in self.ask(f"clear table {backend} key {key}"):
+            if _IN_USE not in self._clear(backend, key):
                 return
             time.sleep(_PAUSE)
         raise StepFailedError(f"{backend}: the entry of {key!r} is in use all the time", component=self._component)
+
+    def process(self) -> str:
+        """Names the process that answers: a reload makes a new one."""
+        facts = dict(line.partition(": ")[::2] for line in self.ask("show info").splitlines())
+        if "Pid" not in facts:
+            raise self._refused("does not say which process it is", " ".join(facts))
+        return f"{facts['Pid']} {facts.get('Start_time_sec', '')}".strip()
 
     def require_admin(self) -> None:
         """Raises PermissionDeniedError where the socket cannot change what a rollback would."""
@@ -150,11 +185,17 @@ class RuntimeApi:
             raise
         return connection
 
-    def _entries(self, answer: str) -> Iterator[tuple[str, int, str]]:
-        """Key, number of the server, and its name where the entry holds it."""
-        for line in answer.splitlines():
-            if found := _ENTRY.match(line):
-                yield found["key"], int(found["server"]), "" if found["name"] in {None, "-"} else found["name"]
+    def _clear(self, backend: str, key: str) -> str:
+        return self.do(f"clear table {backend} key {key}", _IN_USE, "Key not found")
+
+    def _refused(self, what: str, answer: str) -> StepFailedError:
+        said = " ".join(answer.split())[:_SAID] or "nothing"
+        return StepFailedError(f"HAProxy at {self._host} {what}: it says {said!r}", component=self._component)
+
+
+def _stuck_to(entry: re.Match[str], names: Mapping[str, str]) -> str | None:
+    """The name of an entry's server: as the entry holds it, else by its number."""
+    return entry["name"] if entry["name"] not in {None, "-"} else names.get(entry["server"] or "")
 
 
 def _server(row: dict[str, str]) -> Server:
