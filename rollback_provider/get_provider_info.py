@@ -8,7 +8,7 @@ INTEGRATION = "Rollback"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's operators, sensors, hook, connection type with its form, and configuration."""
+    """The provider's operators, sensors, triggers, hook, connection type with its form, and configuration."""
     return {
         "package-name": "airflow-provider-rollback",
         "name": "Rollback",
@@ -36,9 +36,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["rollback_provider.sensors.snapshot", "rollback_provider.sensors.status"],
+                "python-modules": [f"rollback_provider.sensors.{name}" for name in ("drained", "snapshot", "status")],
             }
         ],
+        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["rollback_provider.triggers.drained"]}],
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["rollback_provider.hooks.rollback_store"]}],
         "cli": ["rollback_provider.cli.airflow.get_commands"],
         "connection-types": [

@@ -68,7 +68,7 @@ def test_modules_that_provider_info_names_exist() -> None:
     info = get_provider_info()
     named = [
         module
-        for kind in ("operators", "sensors", "hooks")
+        for kind in ("operators", "sensors", "triggers", "hooks")
         for group in info[kind]
         for module in group["python-modules"]
     ]

@@ -266,6 +266,18 @@ class Incremental(Protocol):
 
 
 @runtime_checkable
+class Drainable(Protocol):
+    """A component whose servers have sessions, which end by themselves once no new ones come."""
+
+    def sessions(self, server: str) -> int:
+        """How many this server has. Reads only. Raises ConfigurationError where there is no such server.
+
+        :param server: its address, as in the plan: ``shop/s1``
+        """
+        ...
+
+
+@runtime_checkable
 class SoftDropping(Protocol):
     """A component in which a migration can soft-drop: rename what it would drop, until it is accepted."""
 

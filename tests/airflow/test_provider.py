@@ -29,7 +29,7 @@ def test_the_provider_info_follows_airflows_schema() -> None:
 
 def test_every_module_that_is_named_can_be_imported() -> None:
     info = get_provider_info()
-    for kind in ("operators", "sensors", "hooks"):
+    for kind in ("operators", "sensors", "triggers", "hooks"):
         for entry in info[kind]:
             for module in entry["python-modules"]:
                 import_module(module)

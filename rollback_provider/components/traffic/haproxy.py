@@ -11,6 +11,7 @@ from pydantic import Field
 
 from rollback_provider.components.traffic.haproxy_socket import RuntimeApi
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Progress
+from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
     Check,
@@ -225,6 +226,18 @@ class HaproxyComponent(ResourceComponent):
                 detail="no reload since the plan" if same else _RELOADED.format(since="plan"),
             ),
         ]
+
+    def sessions(self, server: str) -> int:
+        """Current sessions of ``backend/server``."""
+        backend, _, name = server.partition("/")
+        found = self._api().sessions(backend) if backend in self._options.backends else {}
+        if name not in found:
+            raise ConfigurationError(
+                f"There is no server {server!r}",
+                component=self.spec.name,
+                next_step=f"Name one as backend/server, of {', '.join(self._options.backends)}",
+            )
+        return found[name]
 
     def _commands(self, change: Change) -> Iterable[tuple[str, ...]]:
         """Commands that make a server what it is to be, each with what it may answer."""

@@ -1,0 +1,5 @@
+"""What the triggerer waits for, so that no worker has to."""
+
+from rollback_provider.triggers.drained import TrafficDrainedTrigger
+
+__all__ = ["TrafficDrainedTrigger"]
