@@ -33,7 +33,7 @@ class DnsHarness:
 
     def __init__(self, bind: Forwarder, zone: str) -> None:
         self._bind = bind
-        self._zone = zone
+        self.zone = zone
         self._secret = SECRET
         self.spec = ComponentSpec(kind="dns", name="names", connection="bind", options={"zone": zone})
 
@@ -43,8 +43,9 @@ class DnsHarness:
             id=connection_id, type="dns", host="127.0.0.1", port=self._bind.port, login=KEY, password=self._secret
         )
 
-    def _update(self, *changes: tuple[Any, ...]) -> None:
-        update = dns.update.UpdateMessage(self._zone, keyring=RRSETS)
+    def update(self, *changes: tuple[Any, ...]) -> None:
+        """Sends one update."""
+        update = dns.update.UpdateMessage(self.zone, keyring=RRSETS)
         for verb, *arguments in changes:
             getattr(update, verb)(*arguments)
         answer = dns.query.tcp(update, "127.0.0.1", port=self._bind.port, timeout=10)
@@ -52,7 +53,7 @@ class DnsHarness:
 
     def migrate(self) -> None:
         """Addresses, an alias that becomes an address, names that come and go, a lower TTL."""
-        self._update(
+        self.update(
             ("replace", "www", 30, "A", "192.0.2.20", "192.0.2.21"),
             ("delete", "api"),
             ("add", "api", 60, "A", "192.0.2.22"),
@@ -62,18 +63,18 @@ class DnsHarness:
 
     def migrate_again(self) -> None:
         """More of it."""
-        self._update(
+        self.update(
             ("replace", "www", 30, "A", "192.0.2.30"),
             ("replace", "next", 60, "TXT", '"two words" "and \\"quotes\\""'),
         )
 
     def application_write(self) -> None:
         """Other names."""
-        self._update(("replace", "@", 300, "MX", "5 mail"), ("replace", "shop", 60, "CNAME", "www"))
+        self.update(("replace", "@", 300, "MX", "5 mail"), ("replace", "shop", 60, "CNAME", "www"))
 
     def drift(self) -> None:
         """Somebody else changes an address that the migration has changed."""
-        self._update(("replace", "www", 30, "A", "192.0.2.99"))
+        self.update(("replace", "www", 30, "A", "192.0.2.99"))
 
     def drifted(self) -> bool:
         """It is there."""
@@ -81,7 +82,7 @@ class DnsHarness:
 
     def state(self) -> dict[tuple[str, str], object]:
         """All record sets but the start of authority."""
-        zone = dns.zone.Zone(dns.name.from_text(self._zone))
+        zone = dns.zone.Zone(dns.name.from_text(self.zone))
         query, _ = dns.xfr.make_query(zone, keyring=RRSETS)
         dns.query.inbound_xfr("127.0.0.1", zone, query, port=self._bind.port, timeout=10)
         return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, ClassVar, Literal
 
 import dns.exception
@@ -41,6 +43,9 @@ _TIMEOUT = 10.0
 """Seconds for an answer; a transfer may take as long for each of its messages."""
 _BY_ITSELF = {"SOA", "RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDS", "CDNSKEY", "TYPE65534"}
 """Types that the server writes itself: the serial only rises, and signatures are made anew."""
+_APEX = "@ NS"
+_ROOM = 48_000
+"""Bytes of one update: a message holds 64 KiB."""
 _MOVED = {dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN}
 """Answers to an update whose prerequisites do not hold (RFC 2136, section 3.2)."""
 
@@ -63,7 +68,13 @@ class DnsComponent(ResourceComponent):
 
     def __init__(self, spec: ComponentSpec, connections: ConnectionResolver) -> None:
         super().__init__(spec, connections)
-        self._zone = dns.name.from_text(parse_options(spec, DnsOptions).zone)
+        zone = parse_options(spec, DnsOptions).zone
+        try:
+            self._zone = dns.name.from_text(zone)
+        except dns.exception.DNSException as error:
+            raise ConfigurationError(
+                f"{zone!r} is no name of a zone: {error}", component=spec.name, next_step="Correct its options"
+            ) from error
         self._connection_id = require_connection(spec)
 
     def identity(self) -> str:
@@ -74,7 +85,7 @@ class DnsComponent(ResourceComponent):
     def read(self, blobs: BlobWriter) -> State:
         """Transfers the zone."""
         connection = self._connection()
-        zone = dns.zone.Zone(self._zone)
+        zone = dns.zone.Zone(self._zone, relativize=False)
         with self._errors():
             dns.query.inbound_xfr(
                 connection.host or "127.0.0.1",
@@ -84,7 +95,10 @@ class DnsComponent(ResourceComponent):
                 timeout=_TIMEOUT,
             )
         return {
-            f"{name} {kind}": {"ttl": records.ttl, "records": sorted(record.to_text() for record in records)}
+            f"{name.relativize(self._zone)} {kind}": {
+                "ttl": records.ttl,
+                "records": sorted(record.to_text() for record in records),
+            }
             for name, records in zone.iterate_rdatasets()
             if (kind := dns.rdatatype.to_text(records.rdtype)) not in _BY_ITSELF
         }
@@ -92,18 +106,7 @@ class DnsComponent(ResourceComponent):
     def write(self, changes: Sequence[Change], blobs: BlobReader, progress: Progress) -> None:
         """Sends one update, which the server applies as a whole, if each record set is still what it was."""
         connection = self._connection()
-        update = dns.update.UpdateMessage(self._zone, keyring=self._key(connection))
-        for change in changes:
-            name, kind = change.address.split(" ")
-            if change.now is None:
-                update.absent(name, kind)
-            else:
-                update.present(name, kind, *change.now["records"])
-                update.delete(name, kind)
-        for change in changes:  # what goes first: an alias allows nothing beside it
-            if change.target is not None:
-                name, kind = change.address.split(" ")
-                update.add(name, change.target["ttl"], kind, *change.target["records"])
+        update = self._update(changes, self._key(connection))
         with self._errors():
             answer = dns.query.tcp(update, connection.host or "127.0.0.1", port=connection.port or 53, timeout=_TIMEOUT)
         if answer.rcode() in _MOVED:
@@ -118,16 +121,24 @@ class DnsComponent(ResourceComponent):
         lines = [f"prereq nxrrset {owner} {kind}"] if change.now is None else []
         if change.now is not None:
             lines += [f"prereq yxrrset {owner} {kind} {record}" for record in change.now["records"]]
+        if change.now is not None and change.address != _APEX:
             lines.append(f"update delete {owner} {kind}")
         if change.target is not None:
             ttl = change.target["ttl"]
             lines += [f"update add {owner} {ttl} {kind} {record}" for record in change.target["records"]]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"update delete {owner} {kind} {record}" for record in _outdated(change))])
 
     def batches(self, changes: Sequence[Change], blobs: BlobReader) -> Iterable[Batch]:
-        """One update for all."""
-        if changes:
-            yield Batch(f"Restore {len(changes)} record sets of {self._zone}", changes)
+        """One update for all, as far as a message has room. What belongs to a name stays together, and what goes is first."""
+        part: list[Change] = []
+        for _, group in groupby(sorted(changes, key=_by_name), key=lambda change: change.address.partition(" ")[0]):
+            together = [*group]
+            if part and sum(map(self._size, (*part, *together))) > _ROOM:
+                yield self._batch(part)
+                part = []
+            part += together
+        if part:
+            yield self._batch(part)
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """How long caches keep what the migration has published."""
@@ -136,6 +147,40 @@ class DnsComponent(ResourceComponent):
             for change in changes
             if change.now is not None
         )
+
+    def _update(self, changes: Sequence[Change], key: dns.tsig.Key) -> dns.update.UpdateMessage:
+        update = dns.update.UpdateMessage(self._zone, keyring=key)
+        for change in changes:
+            name, kind = change.address.split(" ")
+            if change.now is None:
+                update.absent(name, kind)
+            else:
+                update.present(name, kind, *change.now["records"])
+        for change in changes:
+            name, kind = change.address.split(" ")
+            if change.now is not None and change.address != _APEX:
+                update.delete(name, kind)
+            if change.target is not None:
+                self._add(update, change)
+            if gone := _outdated(change):
+                update.delete(name, kind, *gone)
+        return update
+
+    def _add(self, update: dns.update.UpdateMessage, change: Change) -> None:
+        name, kind = change.address.split(" ")
+        fields = change.target or {}
+        try:
+            update.add(name, fields["ttl"], kind, *fields["records"])
+        except dns.exception.DNSException as error:
+            raise StepFailedError(f"{change.address} cannot be written: {error}", component=self.spec.name) from error
+
+    def _batch(self, changes: Sequence[Change]) -> Batch:
+        return Batch(f"Restore {len(changes)} record sets of {self._zone}", changes)
+
+    def _size(self, change: Change) -> int:
+        """Bytes that a change takes in an update, at most."""
+        records = [record for fields in (change.now, change.target) if fields for record in fields["records"]]
+        return sum(map(len, records)) + (len(records) + 2) * (len(f"{change.address}.{self._zone}") + 16)
 
     def _connection(self) -> Connection:
         return self.connections(self._connection_id)
@@ -148,8 +193,14 @@ class DnsComponent(ResourceComponent):
                 next_step="Set its login to the key's name and its password to the key's secret in base64",
             )
         algorithm = connection.extra.get("algorithm", "hmac-sha256")
+        if dns.name.from_text(algorithm) not in dns.tsig.mac_sizes:
+            raise ConfigurationError(
+                f"The extra of connection {connection.id!r} names no TSIG algorithm: {algorithm!r}",
+                component=self.spec.name,
+                next_step="Use hmac-sha256, or another one that the server knows",
+            )
         try:
-            return dns.tsig.Key(connection.login, connection.password, algorithm)
+            return dns.tsig.Key(connection.login, b64decode(connection.password, validate=True), algorithm)
         except ValueError:
             raise ConfigurationError(
                 f"The TSIG key of connection {connection.id!r} is malformed (its value is not shown)",
@@ -189,3 +240,16 @@ class DnsComponent(ResourceComponent):
             raise StepFailedError(
                 f"The name server's answer is not understood ({type(error).__name__})", component=self.spec.name
             ) from error
+
+
+def _by_name(change: Change) -> tuple[str, bool, str]:
+    """An alias allows nothing beside it, so it goes before anything comes, and the other way round."""
+    name, _, kind = change.address.partition(" ")
+    return name, change.target is not None, kind
+
+
+def _outdated(change: Change) -> list[str]:
+    """Records to delete one by one, after others have come: a server ignores what would leave a zone without a name server."""
+    if change.address != _APEX or change.now is None:
+        return []
+    return sorted({*change.now["records"]} - {*(change.target or {"records": ()})["records"]})
