@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fix_airflow",
     "tests.fix_bind",
+    "tests.fix_caddy",
     "tests.fix_ctl",
     "tests.fix_haproxy",
     "tests.fix_memory",

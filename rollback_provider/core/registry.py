@@ -19,6 +19,7 @@ ENTRY_POINTS = "rollback_provider.components"
 """Entry point group: a package adds a kind with ``kind = "module:Class"``."""
 
 BUILT_IN = {
+    "caddy": "rollback_provider.components.traffic.caddy:CaddyComponent",
     "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
     "files": "rollback_provider.components.configuration.files:FilesComponent",
     "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
