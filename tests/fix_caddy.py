@@ -67,12 +67,12 @@ def caddy() -> Iterator[Caddy]:
 @contextmanager
 def _forwarded() -> Iterator[tuple[int, Forwarder, Forwarder]]:
     admin = free_port()
-    ways = [Forwarder(admin), Forwarder(admin)]
+    way, stranger = Forwarder(admin), Forwarder(admin)
     try:
-        yield admin, *ways
+        yield admin, way, stranger
     finally:
-        for way in ways:
-            way.close()
+        way.close()
+        stranger.close()
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,10 @@ class RuntimeApi:
         return answer
 
     def do(self, command: str, *said: str) -> str:
-        """Sends one command that changes something, and gives its answer. An answer that holds none of `said` is a refusal: raises StepFailedError."""
+        """Sends one command that changes something, and gives its answer.
+
+        An answer that holds none of `said` is a refusal: raises StepFailedError.
+        """
         answer = self.ask(command)
         if answer and not any(each in answer for each in said):
             raise self._refused(f"refuses {command!r}", answer)
