@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fix_no_skips",
     "tests.fix_postgres",
     "tests.fix_pooler",
+    "tests.fix_powerdns",
     "tests.fix_progress",
     "tests.fix_server",
     "tests.fix_servers",

@@ -26,6 +26,7 @@ BUILT_IN = {
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
+    "powerdns": "rollback_provider.components.dns.powerdns:PowerdnsComponent",
 }
 
 

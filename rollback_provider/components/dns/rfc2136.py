@@ -20,6 +20,7 @@ import dns.xfr
 import dns.zone
 from pydantic import Field
 
+from rollback_provider.components.dns.caching import cache_notes
 from rollback_provider.core.component import BlobReader, BlobWriter, Connection, ConnectionResolver, Progress
 from rollback_provider.core.errors import (
     ComponentUnavailableError,
@@ -142,11 +143,7 @@ class DnsComponent(ResourceComponent):
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """How long caches keep what the migration has published."""
-        return tuple(
-            f"{change.address}: caches may answer with what is there now for another {change.now['ttl']} seconds"
-            for change in changes
-            if change.now is not None
-        )
+        return cache_notes(changes)
 
     def _update(self, changes: Sequence[Change], key: dns.tsig.Key) -> dns.update.UpdateMessage:
         update = dns.update.UpdateMessage(self._zone, keyring=key)
