@@ -162,7 +162,10 @@ class _Worker:
                 self._refuse_drift()
                 self._keep_before()
         except BaseException as error:
-            _record(self.journal, "failed" if begun else "refused", error)
+            if begun:
+                _record(self.journal, "failed", error)
+            elif not self._others_write():  # "refused" frees the components
+                _record(self.journal, "refused", error)
             raise
 
     def components(self) -> None:
@@ -208,6 +211,7 @@ class _Worker:
         for name, part in self._parts.items():
             now = self._components[name].fingerprint(self._states[name], part, self._store)
             if now != part.fingerprint:
+                self._refuse_if_others_write()
                 raise DriftError(
                     "The system has changed since this rollback was planned",
                     component=name,
@@ -224,7 +228,28 @@ class _Worker:
             return before.model_copy(update={"blobs": tuple(blobs.written)}).to_json()
 
         undoable = [name for name, part in self._parts.items() if part.steps and _is_undoable(self._components[name])]
-        self.journal.append("before", data={"components": [*all_side_by_side(undoable, keep).values()]})
+        kept = all_side_by_side(undoable, keep)
+        self._refuse_if_others_write()
+        self.journal.append("before", data={"components": [*kept.values()]})
+
+    def _refuse_if_others_write(self) -> None:
+        """Raises LockedError where another worker has begun to write since this one read the journal.
+
+        A step's first note precedes its first effect, so whoever has seen an effect finds the note.
+        """
+        if self._others_write():
+            raise LockedError(
+                f"Another worker is executing rollback {self.plan.rollback_id}",
+                state="This worker has changed nothing; the other one goes on",
+                next_step=f"Watch it: rollbackctl show {self.plan.rollback_id}",
+            )
+
+    def _others_write(self) -> bool:
+        """As far as the store tells; where it cannot be read, they may."""
+        try:
+            return Journal(self._store, self.plan.rollback_id).touched
+        except StoreError:
+            return True
 
     def _steps(self, name: str) -> None:
         for step in self._parts[name].steps:

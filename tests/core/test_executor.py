@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
+from threading import Event
 
 import pytest
 
@@ -29,7 +30,7 @@ from rollback_provider.core.errors import (
     StoreUnavailableError,
 )
 from rollback_provider.core.executor import abandon, begin, execute
-from rollback_provider.core.journal import Journal
+from rollback_provider.core.journal import Journal, is_open
 from rollback_provider.core.model import ComponentSpec, Json, Plan, Record, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
@@ -366,6 +367,7 @@ def make_landscape(memory_store: Store, make_system: Callable[[State], str]) -> 
         snapshot = take_snapshot(memory_store, "m", specs, no_connections, Watched(), actor=ACTOR)
         for system in systems.values():
             write_row(system, "orders", "1", {"total": "11"})
+        write_system(systems["dns"], read_system(systems["dns"]) | {"zones": {"1": {"name": "shop"}}})
         return Landscape(
             memory_store, systems, generate(memory_store, snapshot.id, no_connections, Watched(), actor=ACTOR)
         )
@@ -456,3 +458,43 @@ def test_a_worker_of_one_component_that_dies_anywhere_is_resumed(make_landscape:
         assert landscape.execute(component="db").execution.status == "executed", f"killed at moment {moment}"
         assert landscape.is_back(), f"killed at moment {moment}"
     assert moment > 4
+
+
+def test_a_worker_that_looks_while_another_one_writes_changes_nothing_and_frees_nothing(
+    make_landscape: Callable[[], Landscape],
+) -> None:
+    """It has read the journal before the other's first note: what the other has done since is no drift, and no state to come back to."""
+    landscape = make_landscape()
+    last = [step.id for step in landscape.plan.steps if step.component == "dns"][-1]
+    opened, looked, written, over = Event(), Event(), Event(), Event()
+
+    class First(FusedStore):
+        def create(self, name: str, document: Json) -> None:
+            if document.get("kind") == "intent":
+                opened.set()
+                assert looked.wait(10)
+            if document.get("kind") == "done" and document["step"] == last:
+                written.set()
+                assert over.wait(10)
+            super().create(name, document)
+
+    class Second(FusedStore):
+        def create(self, name: str, document: Json) -> None:
+            if document.get("kind") == "begin":
+                looked.set()
+                assert written.wait(10)
+            super().create(name, document)
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(landscape.execute, First(landscape.store, Fuse()))
+        assert opened.wait(10)
+        with pytest.raises(LockedError, match="Another worker is executing"):
+            landscape.execute(Second(landscape.store, Fuse()))
+        journal = Journal(landscape.store, landscape.plan.rollback_id)
+        assert [event.kind for event in journal.events if event.kind in {"refused", "before"}] == ["before"]
+        assert is_open(landscape.store, landscape.plan.rollback_id)
+        over.set()
+        with pytest.raises(LockedError):
+            first.result()
+    assert landscape.execute().execution.status == "executed"
+    assert landscape.is_back()

@@ -83,9 +83,9 @@ class FilesComponent(ResourceComponent):
             with self._errors(path):
                 if self._look(path, Digests()) != change.now:
                     raise MovedError(f"{change.address} has been changed")
-                if change.target is None or _sort(change.now) != _sort(change.target):
+                if change.target is None:
                     _remove(path)
-                if change.target is not None:
+                else:
                     _put(path, change.target, blobs)
             progress.update(f"write {self.spec.name}", done=done, total=len(changes), unit=self.noun)
 
@@ -162,19 +162,27 @@ def _put(path: Path, target: Fields, blobs: BlobReader) -> None:
         link.symlink_to(target["link"])
         link.replace(path)
     elif "content" in target:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
+        content = blobs.get_blob(target["content"])
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
             try:
-                beside.write(blobs.get_blob(target["content"]))
-                beside.flush()
-                os.fchmod(beside.fileno(), int(target["mode"], 8))
-                os.fsync(beside.fileno())
-                Path(beside.name).replace(path)
+                new.write(content)
+                new.flush()
+                os.fchmod(new.fileno(), int(target["mode"], 8))
+                os.fsync(new.fileno())
+                Path(new.name).replace(path)
             except BaseException:
-                Path(beside.name).unlink(missing_ok=True)
+                Path(new.name).unlink(missing_ok=True)
                 raise
-    else:
-        path.mkdir(exist_ok=True)
+    elif path.is_dir():
         path.chmod(int(target["mode"], 8))
+    else:
+        beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            beside.chmod(int(target["mode"], 8))
+            beside.rename(path)
+        except BaseException:
+            beside.rmdir()
+            raise
 
 
 def _remove(path: Path) -> None:
@@ -182,10 +190,6 @@ def _remove(path: Path) -> None:
         path.rmdir()
     else:
         path.unlink(missing_ok=True)
-
-
-def _sort(fields: Fields | None) -> str | None:
-    return None if fields is None else "link" if "link" in fields else "file" if "content" in fields else "directory"
 
 
 def _mode(found: os.stat_result) -> str:
