@@ -1,4 +1,5 @@
 # Everything a fresh machine needs is Python 3.11 or later, git and make. Packages come from PyPI, as pip is configured to reach it.
+# The tests start real servers, too: those come from npm and, unpacked without being installed, from Debian, so they want its apt-get.
 
 PYTHON ?= python3
 VENV   := .venv
