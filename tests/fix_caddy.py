@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tests.parts.forwarder import Forwarder
 _KEPT = 6
 """Servers that a test may still use; older ones are removed, for Caddy loads all of them at every change."""
 
+_TRIES = 20
+
 
 @dataclass(frozen=True)
 class Caddy:
@@ -36,10 +39,17 @@ class Caddy:
     stranger: Forwarder
 
     def send(self, method: str, path: str, value: Any = None) -> Any:
-        """Speaks to it past the component."""
-        answer = self.client.request(method, path, json=value)
-        answer.raise_for_status()
-        return answer.json() if method == "GET" else None
+        """Speaks to it past the component, again where the change before has just taken the listener away."""
+        for attempt in range(_TRIES):
+            try:
+                answer = self.client.request(method, path, json=value)
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            if not (attempt and answer.status_code in {404, 409}):  # the try before may have come through
+                answer.raise_for_status()
+            return answer.json() if method == "GET" else None
+        raise AssertionError(f"{method} {path} gets no answer")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from urllib.parse import quote as quote_url
 
 import httpx
 from pydantic import AfterValidator, Field
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from rollback_provider.clients.http import Api, base_url
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
@@ -37,6 +38,9 @@ _WHOLE = "(value)"
 _MEMBERS = "/*"
 _HEADERS = {"Connection": "close"}
 """Caddy breaks connections to its admin API whenever somebody changes the configuration: none is used twice."""
+_TRIES = 4
+_PAUSE = 0.1
+"""Seconds between two tries. With each change Caddy exchanges the listener of its admin API, and the next call may meet the old one."""
 _MOVED = (404, 409, 412)
 """Answers to a write on what is not there any more, is there already, or has another ETag than it had."""
 
@@ -90,20 +94,14 @@ class CaddyComponent(ResourceComponent):
         """Writes each object, if it still has the ETag of what was read. Caddy loads all of it or refuses and keeps what it has."""
         for done, change in enumerate(changes, start=1):
             self.stop_if_cancelled()
-            value, tag = self._get(change.address)
-            if _fields(value) != change.now:
-                raise MovedError(f"{change.address} has been changed")
-            answer = self._api().send(
-                _method(change),
-                quote_url(change.address),
-                headers={"If-Match": tag},
-                json=None if change.target is None else _value(change.target),
-                accept=(*_MOVED, httpx.codes.INTERNAL_SERVER_ERROR),
-            )
-            if answer.status_code in _MOVED:
-                raise MovedError(f"{change.address} has been changed")
-            if answer.is_server_error:
-                raise self._refused(change.address, answer)
+            for attempt in Retrying(
+                retry=retry_if_exception_type(ComponentUnavailableError),
+                stop=stop_after_attempt(_TRIES),
+                wait=wait_fixed(_PAUSE),
+                reraise=True,
+            ):
+                with attempt:
+                    self._write(change)
             progress.update(f"write {self.spec.name}", done=done, total=len(changes), unit=self.noun)
 
     def command(self, change: Change) -> str:
@@ -141,6 +139,22 @@ class CaddyComponent(ResourceComponent):
         if self._opened:
             self._opened.close()
             self._opened = None
+
+    def _write(self, change: Change) -> None:
+        value, tag = self._get(change.address)
+        if _fields(value) != change.now:
+            raise MovedError(f"{change.address} has been changed")
+        answer = self._api().send(
+            _method(change),
+            quote_url(change.address),
+            headers={"If-Match": tag},
+            json=None if change.target is None else _value(change.target),
+            accept=(*_MOVED, httpx.codes.INTERNAL_SERVER_ERROR),
+        )
+        if answer.status_code in _MOVED:
+            raise MovedError(f"{change.address} has been changed")
+        if answer.is_server_error:
+            raise self._refused(change.address, answer)
 
     def _look(self, path: str) -> Iterator[tuple[str, Fields]]:
         address = path.removesuffix(_MEMBERS)
