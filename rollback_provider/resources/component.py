@@ -102,6 +102,12 @@ class ResourceComponent(ABC):
         """The steps, in order: changes that are made together, and a title for them. Each is a step of its own unless a kind knows more."""
         return [Batch(self.title(change), (change,)) for change in changes]
 
+    def complete(self, changes: Sequence[Change], progress: Progress) -> None:
+        """What is to follow once all changes of a step are made: reload a service, wait for a rollout.
+
+        Done at least once where the step has written anything, and again by whoever resumes it: it must bear that.
+        """
+
     def checks(self, now: State) -> Iterable[Check]:
         """What a kind measures beyond its resources: whether servers answer, whether a rollout is complete."""
         return ()
@@ -145,7 +151,7 @@ class ResourceComponent(ABC):
                 component=self.spec.name,
                 title=batch.title,
                 section=self.section,
-                script="\n".join(self.command(change) for change in batch.changes),
+                script=batch.script or "\n".join(self.command(change) for change in batch.changes),
                 payload={
                     "changes": save_changes(blobs, batch.changes),
                     "addresses": [change.address for change in batch.changes],
@@ -204,6 +210,8 @@ class ResourceComponent(ABC):
                     pending.append(Change(change.address, current, result))
             progress.update(step.title, done=len(planned) - len(pending), total=len(planned), unit=self.noun)
             if not pending:
+                if len(written):
+                    self.complete(planned, progress)
                 return StepOutcome(
                     changed=len(written) > 0, detail=f"{len(written)} {self.noun} written", ledger=ledger.seal()
                 )

@@ -16,11 +16,13 @@ class Batch:
     """Changes that one step makes.
 
     :param estimate: seconds it is expected to take, where known
+    :param script: what a person would run instead; by default the commands of the changes
     """
 
     title: str
     changes: Sequence[Change]
     estimate: float | None = None
+    script: str = ""
 
 
 class Written:
