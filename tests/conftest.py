@@ -16,5 +16,6 @@ pytest_plugins = [
     "tests.fix_servers",
     "tests.fix_setting",
     "tests.fix_records",
+    "tests.fix_releases",
     "tests.fix_store",
 ]

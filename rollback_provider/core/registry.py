@@ -27,6 +27,7 @@ BUILT_IN = {
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
     "powerdns": "rollback_provider.components.dns.powerdns:PowerdnsComponent",
+    "release": "rollback_provider.components.deployments.release:ReleaseComponent",
 }
 
 

@@ -102,7 +102,7 @@ class ResourceComponent(ABC):
         """The steps, in order: changes that are made together, and a title for them. Each is a step of its own unless a kind knows more."""
         return [Batch(self.title(change), (change,)) for change in changes]
 
-    def complete(self, changes: Sequence[Change], progress: Progress) -> None:
+    def complete(self, changes: Sequence[Change], progress: Progress) -> None:  # noqa: B027  most kinds add nothing
         """What is to follow once all changes of a step are made: reload a service, wait for a rollout.
 
         Done at least once where the step has written anything, and again by whoever resumes it: it must bear that.
@@ -210,11 +210,7 @@ class ResourceComponent(ABC):
                     pending.append(Change(change.address, current, result))
             progress.update(step.title, done=len(planned) - len(pending), total=len(planned), unit=self.noun)
             if not pending:
-                if len(written):
-                    self.complete(planned, progress)
-                return StepOutcome(
-                    changed=len(written) > 0, detail=f"{len(written)} {self.noun} written", ledger=ledger.seal()
-                )
+                return self._completed(planned, written, ledger, progress)
             notes.add(
                 written.note([replace(each, now=self._found(written, each.address, each.now)) for each in pending])
             )
@@ -325,6 +321,13 @@ class ResourceComponent(ABC):
         """How a resource was found: before this step wrote it, where that is not finished."""
         begun = written.change(address)
         return begun.now if begun and self.is_underway(begun, now) else now
+
+    def _completed(
+        self, planned: Sequence[Change], written: Written, ledger: LedgerWriter, progress: Progress
+    ) -> StepOutcome:
+        if len(written):
+            self.complete(planned, progress)
+        return StepOutcome(changed=len(written) > 0, detail=f"{len(written)} {self.noun} written", ledger=ledger.seal())
 
     def _sealed(self, state: State, blobs: BlobWriter) -> ComponentState:
         return ComponentState(

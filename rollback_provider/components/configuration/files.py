@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from shlex import quote
@@ -16,13 +15,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from rollback_provider.clients.disk import disk_errors
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
-from rollback_provider.core.errors import (
-    ComponentUnavailableError,
-    PermissionDeniedError,
-    StepFailedError,
-    UnsupportedError,
-)
+from rollback_provider.core.errors import ComponentUnavailableError, UnsupportedError
 from rollback_provider.core.model import ComponentSpec
 from rollback_provider.resources import (
     Batch,
@@ -139,21 +134,8 @@ class FilesComponent(ResourceComponent):
             )
         return {"content": blobs.put_blob(path.read_bytes()).digest, "mode": _mode(found)}
 
-    @contextmanager
-    def _errors(self, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except PermissionError as error:
-            raise PermissionDeniedError(
-                f"No permission for {error.filename or path}",
-                component=self.spec.name,
-                next_step="Run the steps as a user who may read and write the tree",
-            ) from error
-        except OSError as error:
-            what = f"{error.filename or path}: {error.strerror}"
-            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTEMPTY}:
-                raise StepFailedError(what, component=self.spec.name) from error
-            raise ComponentUnavailableError(what, component=self.spec.name) from error
+    def _errors(self, path: Path) -> AbstractContextManager[None]:
+        return disk_errors(self.spec.name, path, "Run the steps as a user who may read and write the tree")
 
 
 def _put(path: Path, target: Fields, blobs: BlobReader) -> None:

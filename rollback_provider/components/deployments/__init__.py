@@ -1,0 +1,1 @@
+"""Releases of applications: which one is current, and what runs of it."""
