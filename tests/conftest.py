@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.fix_records",
     "tests.fix_releases",
     "tests.fix_store",
+    "tests.fix_tofu",
 ]

@@ -15,8 +15,6 @@ from typing import IO
 
 from rollback_provider.core.errors import ConfigurationError, StepFailedError
 
-_KEPT = 64 * 1024
-"""Bytes of output that are kept, from its end."""
 _POLL = 0.05
 """Seconds between two looks at a program that runs."""
 _GRACE = 5.0
@@ -46,6 +44,7 @@ class Program:
     :param environment: variables beyond those of this process; None takes one away
     :param secrets: texts that are shown as ``***`` in whatever it writes
     :param install: what to do where there is no such program
+    :param kept: bytes of what it writes that are kept, from the end
     """
 
     component: str
@@ -54,6 +53,7 @@ class Program:
     environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     install: str = ""
+    kept: int = 64 * 1024
 
     def run(
         self, *arguments: str, timeout: float, wait: Callable[[float], None] = time.sleep, accept: Sequence[int] = (0,)
@@ -101,7 +101,7 @@ class Program:
 
     def _read(self, stream: IO[bytes]) -> str:
         size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _KEPT))
+        stream.seek(max(0, size - self.kept))
         text = stream.read().decode(errors="backslashreplace")
         for secret in filter(None, self.secrets):
             text = text.replace(secret, "***")

@@ -51,6 +51,11 @@ class Git:
             )
         return completed.output.strip() or None
 
+    def place(self) -> tuple[Path, str]:
+        """The top of the work tree, and the directory's own path below it."""
+        top, _, prefix = self.run("rev-parse", "--show-toplevel", "--show-prefix").partition("\n")
+        return Path(top), prefix.strip()
+
     def export(self, commit: str, directory: Path) -> None:
         """Writes the files of a commit into a directory that exists. Raises UnsupportedError where the commit is gone."""
         if self.commit(commit) is None:

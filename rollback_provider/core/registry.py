@@ -25,6 +25,7 @@ BUILT_IN = {
     "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
+    "opentofu": "rollback_provider.components.infrastructure.opentofu:OpentofuComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
     "powerdns": "rollback_provider.components.dns.powerdns:PowerdnsComponent",
     "release": "rollback_provider.components.deployments.release:ReleaseComponent",

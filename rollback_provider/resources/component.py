@@ -145,6 +145,7 @@ class ResourceComponent(ABC):
         progress.update(
             f"compare {self.spec.name}", done=len(settler.addresses), total=len(settler.addresses), unit=self.noun
         )
+        batches = [*self.batches(changes, blobs)]
         steps = tuple(
             Step(
                 id=f"{self.spec.name}.{number:03}",
@@ -153,12 +154,13 @@ class ResourceComponent(ABC):
                 section=self.section,
                 script=batch.script or "\n".join(self.command(change) for change in batch.changes),
                 payload={
+                    **batch.payload,
                     "changes": save_changes(blobs, batch.changes),
                     "addresses": [change.address for change in batch.changes],
                 },
                 estimate=batch.estimate,
             )
-            for number, batch in enumerate(self.batches(changes, blobs), start=1)
+            for number, batch in enumerate(batches, start=1)
         )
         payload = {
             "then": snapshot.payload["state"],
@@ -169,7 +171,7 @@ class ResourceComponent(ABC):
             component=self.spec.name,
             fingerprint=_fingerprint(now, steps),
             steps=steps,
-            notes=self.notes(changes),
+            notes=(*self.notes(changes), *(note for batch in batches for note in batch.notes)),
             payload=payload,
         )
 

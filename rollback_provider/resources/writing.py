@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from rollback_provider.core.merge import came_about
 from rollback_provider.core.model import Json
@@ -17,12 +18,16 @@ class Batch:
 
     :param estimate: seconds it is expected to take, where known
     :param script: what a person would run instead; by default the commands of the changes
+    :param notes: what a person should know before approving it
+    :param payload: what else the step is to hold to when it is applied; no secrets
     """
 
     title: str
     changes: Sequence[Change]
     estimate: float | None = None
     script: str = ""
+    notes: tuple[str, ...] = ()
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Written:

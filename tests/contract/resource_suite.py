@@ -71,7 +71,7 @@ class ResourceSuite(ContractSuite):
     ) -> None:
         """Between any two moments of it: refused where nothing was done yet, kept from then on."""
         refused = kept = 0
-        for moment in count(1):
+        for moment in count(1, self.stride):
             scenario = Scenario(make_harness(), memory_store)
             harness = cast(ResourceHarness, scenario.harness)
             _, plan = scenario.migrated(write=False)

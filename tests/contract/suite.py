@@ -100,6 +100,9 @@ class Scenario:
 class ContractSuite:
     """Each test is a promise of :class:`rollback_provider.core.component.Component`."""
 
+    stride = 1
+    """From one moment at which a worker is killed to the next that is tried: more than one where the system's tools are slow."""
+
     @pytest.fixture
     def make_harness(self) -> Callable[[], Harness]:
         """Makes systems that are alike."""
@@ -220,7 +223,7 @@ class ContractSuite:
         self, make_harness: Callable[[], Harness], memory_store: Store, written: object
     ) -> None:
         """Before and after every write to the store, and wherever progress is told: then another worker takes over."""
-        for moment in count(1):
+        for moment in count(1, self.stride):
             scenario = Scenario(make_harness(), memory_store)
             _, plan = scenario.migrated()
             fuse = Fuse(moment)
@@ -337,7 +340,7 @@ class ContractSuite:
         self, make_harness: Callable[[], Harness], memory_store: Store, migrated: object
     ) -> None:
         """Wherever its worker died: what was done is known, and known once."""
-        for moment in count(1):
+        for moment in count(1, self.stride):
             scenario = Scenario(make_harness(), memory_store)
             _, plan = scenario.migrated()
             try:
@@ -355,7 +358,7 @@ class ContractSuite:
         self, make_harness: Callable[[], Harness], memory_store: Store, migrated: object
     ) -> None:
         """Then the system is as if it had never begun."""
-        for moment in count(1):
+        for moment in count(1, self.stride):
             scenario = Scenario(make_harness(), memory_store)
             _, plan = scenario.migrated()
             try:

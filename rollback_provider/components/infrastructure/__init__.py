@@ -1,0 +1,1 @@
+"""Infrastructure that is described by configuration."""
