@@ -20,6 +20,7 @@ ENTRY_POINTS = "rollback_provider.components"
 
 BUILT_IN = {
     "caddy": "rollback_provider.components.traffic.caddy:CaddyComponent",
+    "ansible": "rollback_provider.components.configuration.ansible:AnsibleComponent",
     "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
     "files": "rollback_provider.components.configuration.files:FilesComponent",
     "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
