@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fix_caddy",
     "tests.fix_ctl",
     "tests.fix_haproxy",
+    "tests.fix_kubernetes",
     "tests.fix_memory",
     "tests.fix_no_skips",
     "tests.fix_postgres",

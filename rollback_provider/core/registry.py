@@ -25,6 +25,7 @@ BUILT_IN = {
     "files": "rollback_provider.components.configuration.files:FilesComponent",
     "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
+    "kubernetes": "rollback_provider.components.deployments.kubernetes:KubernetesComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "opentofu": "rollback_provider.components.infrastructure.opentofu:OpentofuComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
