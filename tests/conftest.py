@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.fix_bind",
     "tests.fix_caddy",
     "tests.fix_ctl",
+    "tests.fix_etcd",
     "tests.fix_haproxy",
     "tests.fix_kubernetes",
     "tests.fix_memory",

@@ -22,6 +22,7 @@ BUILT_IN = {
     "caddy": "rollback_provider.components.traffic.caddy:CaddyComponent",
     "ansible": "rollback_provider.components.configuration.ansible:AnsibleComponent",
     "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
+    "etcd": "rollback_provider.components.configuration.etcd:EtcdComponent",
     "files": "rollback_provider.components.configuration.files:FilesComponent",
     "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
