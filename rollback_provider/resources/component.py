@@ -265,7 +265,7 @@ class ResourceComponent(ABC):
     ) -> tuple[ComponentState, ComponentState]:
         """Lays each resource that a step has written over the state before: as it was then, and as the step left it."""
         kept = load_state(blobs, before.payload["state"])
-        states = before_and_after(kept, [Written(notes(step.id)) for step in plan.steps])
+        states = before_and_after(kept, [Written(notes(step.id)) for step in plan.steps], self.read(Digests()))
         then, left = (self._sealed(state, blobs) for state in states)
         return then, left
 

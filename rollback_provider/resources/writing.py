@@ -61,17 +61,29 @@ class Written:
         self.images[address] = (was, became)
 
 
-def before_and_after(kept: State, steps: Iterable[Written]) -> tuple[State, State]:
+def before_and_after(kept: State, steps: Iterable[Written], now: State) -> tuple[State, State]:
     """The state before a rollback, and what the rollback has made of it.
+
+    Several steps may have written the same resource: what the first found is before, what the last has made of it is after. A write
+    that was noted and has not come about, because a worker died in between, has made nothing.
 
     :param kept: the state right before its first step
     """
     then, left = deepcopy(kept), deepcopy(kept)
+    seen = set()
     for written in steps:
-        for address, images in written.images.items():
-            for state, fields in zip((then, left), images, strict=True):
-                if fields is None:
-                    state.pop(address, None)
-                else:
-                    state[address] = fields
+        for address, (was, became) in written.images.items():
+            if address not in seen:
+                seen.add(address)
+                _put(then, address, was)
+            current = now.get(address)
+            undone = not came_about(was, became, current) and came_about(became, was, current)
+            _put(left, address, was if undone else became)
     return then, left
+
+
+def _put(state: State, address: str, fields: Fields | None) -> None:
+    if fields is None:
+        state.pop(address, None)
+    else:
+        state[address] = fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import count
+from typing import ClassVar
 
 import pytest
 
@@ -100,7 +101,7 @@ class Scenario:
 class ContractSuite:
     """Each test is a promise of :class:`rollback_provider.core.component.Component`."""
 
-    stride = 1
+    stride: ClassVar[int] = 1
     """From one moment at which a worker is killed to the next that is tried: more than one where the system's tools are slow."""
 
     @pytest.fixture
