@@ -21,4 +21,5 @@ pytest_plugins = [
     "tests.fix_releases",
     "tests.fix_store",
     "tests.fix_tofu",
+    "tests.fix_unleash",
 ]
