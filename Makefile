@@ -25,10 +25,10 @@ SOURCES := rollback_provider tests dags docs benchmarks
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test lint types layers docs pytest matrix histories corpus bench lock format clean
+.PHONY: help install demo demo-cutover test lint types layers docs pytest matrix moments histories corpus bench lock format clean
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 install: $(STAMP) ## Set up .venv from the lock file
 
@@ -44,6 +44,9 @@ $(STAMP): requirements.lock pyproject.toml rollback_provider/__init__.py
 
 demo: $(STAMP) ## Run the main job: a migration fails inside an Airflow DAG and is taken back
 	$(BIN)/python -m rollback_provider.demo
+
+demo-cutover: $(STAMP) .work/debian/.installed ## Run the demo with a load balancer, DNS, flags, settings and a release, too
+	$(BIN)/python -m rollback_provider.demo --cutover
 
 test: lint types layers docs pytest ## Run every check and every test
 
@@ -65,6 +68,9 @@ pytest: $(STAMP) $(SERVERS) $(PARTS) ## Run the tests alone
 
 matrix: $(STAMP) $(SERVERS) ## Run the tests of the PostgreSQL component, all of them on every version
 	MATRIX=all $(BIN)/pytest tests/components tests/contract/test_postgres.py
+
+moments: $(STAMP) $(SERVERS) $(PARTS) ## Run the tests of every component's contract, with a worker killed at every moment
+	MOMENTS=all $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal tests/contract
 
 # Two thousand others each day. A failing one prints its seed and itself as a script; alone: make histories HISTORIES=2096
 HISTORIES ?= $(shell date +%Y%j)0000-$(shell date +%Y%j)1999

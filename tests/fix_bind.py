@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from rollback_provider.demo.machines import serves
 from tests.parts import answers, find_program, free_port, running
 from tests.parts.forwarder import Forwarder
 
@@ -50,7 +51,7 @@ def bind() -> Iterator[Forwarder]:
             (folder / f"{zone}.zone").write_text(RECORDS)
         (folder / "named.conf").write_text(text)
         command = [find_program("named"), "-g", "-n", "1", "-c", str(folder / "named.conf")]
-        with running(command, lambda: answers(port) and _serves(port, ZONES - 1), folder / "log"):
+        with running(command, lambda: answers(port) and serves(port, f"zone{ZONES - 1}.test"), folder / "log"):
             forwarder = Forwarder(port)
             yield forwarder
             forwarder.close()
@@ -61,16 +62,3 @@ def next_zone() -> Callable[[], str]:
     """Gives the name of a zone that no test has used."""
     numbers = count()
     return lambda: f"zone{next(numbers)}.test"
-
-
-def _serves(port: int, number: int) -> bool:
-    import dns.exception
-    import dns.message
-    import dns.query
-    import dns.rcode
-
-    query = dns.message.make_query(f"zone{number}.test", "SOA")
-    try:
-        return dns.query.tcp(query, "127.0.0.1", port=port, timeout=2).rcode() == dns.rcode.NOERROR
-    except (OSError, EOFError, dns.exception.DNSException):
-        return False

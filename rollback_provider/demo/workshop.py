@@ -14,12 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.demo.server import Server
-from rollback_provider.demo.shop import DATABASE, OWNER
-
-DAG_ID = "ecommerce_migration"
-SHOP_CONNECTION = "ecommerce_db"
-STORE_CONNECTION = "rollback_store_default"
 
 
 @dataclass(frozen=True)
@@ -48,22 +42,31 @@ class RunEnd:
 class Workshop:
     """An AIRFLOW_HOME under `directory`, and the environment that its commands need.
 
-    :param store: URL of the snapshot store
+    :param dag_id: which DAG is run
+    :param connections: Airflow's connections, by id
+    :param variables: what else the DAG wants in its environment
     """
 
-    def __init__(self, directory: Path, dags: Path, server: Server, store: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        dags: Path,
+        dag_id: str,
+        connections: Mapping[str, Mapping[str, Any]],
+        variables: Mapping[str, str],
+    ) -> None:
+        self._dag_id = dag_id
         self.home = directory / "airflow"
         self.home.mkdir(parents=True, exist_ok=True)
         self.log = directory / "airflow.log"
         self.log.unlink(missing_ok=True)
-        shop = {"conn_type": "postgres", "host": server.socket, "login": OWNER, "schema": DATABASE}
         self.settings = {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__ROLLBACK__REPORT_DIR": str(directory / "reports"),
-            f"AIRFLOW_CONN_{SHOP_CONNECTION.upper()}": json.dumps(shop),
-            f"AIRFLOW_CONN_{STORE_CONNECTION.upper()}": json.dumps({"conn_type": "rollback_store", "host": store}),
+            **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(each) for name, each in connections.items()},
+            **variables,
         }
         self._database = self.home / "airflow.db"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
@@ -92,7 +95,7 @@ class Workshop:
         with (
             self.log.open("a") as log,
             subprocess.Popen(  # noqa: S603 - fixed program
-                self._airflow("dags", "test", DAG_ID), env=self._environment, stdout=log, stderr=log
+                self._airflow("dags", "test", self._dag_id), env=self._environment, stdout=log, stderr=log
             ) as process,
         ):
             told: set[str] = set()
@@ -104,12 +107,16 @@ class Workshop:
                 process.terminate()
                 raise
         self._tell(earlier, told, on_end)
-        runs = self._rows("select run_id, state from dag_run where dag_id = ? and id > ?", (DAG_ID, earlier))
+        runs = self._rows("select run_id, state from dag_run where dag_id = ? and id > ?", (self._dag_id, earlier))
         if not runs:
-            raise ConfigurationError(f"Airflow has not run {DAG_ID}; see {self.log}")
+            raise ConfigurationError(f"Airflow has not run {self._dag_id}; see {self.log}")
         run_id, state = runs[0]
-        pushed = self._rows("select task_id, key, value from xcom where dag_id = ? and run_id = ?", (DAG_ID, run_id))
-        tasks = self._rows("select task_id, state from task_instance where dag_id = ? and run_id = ?", (DAG_ID, run_id))
+        pushed = self._rows(
+            "select task_id, key, value from xcom where dag_id = ? and run_id = ?", (self._dag_id, run_id)
+        )
+        tasks = self._rows(
+            "select task_id, state from task_instance where dag_id = ? and run_id = ?", (self._dag_id, run_id)
+        )
         return RunEnd(run_id, state, dict(tasks), {(task_id, key): _decoded(value) for task_id, key, value in pushed})
 
     def _tell(self, earlier: int, told: set[str], on_end: Callable[[TaskEnd], None]) -> None:
@@ -119,7 +126,7 @@ class Workshop:
             from task_instance join dag_run using (dag_id, run_id)
             where dag_id = ? and dag_run.id > ? and task_instance.end_date is not null order by task_instance.end_date
         """
-        for task_id, state, seconds in self._rows(query, (DAG_ID, earlier)):
+        for task_id, state, seconds in self._rows(query, (self._dag_id, earlier)):
             if task_id not in told and state in {"success", "failed", "skipped", "upstream_failed"}:
                 told.add(task_id)
                 on_end(TaskEnd(task_id, state, seconds or 0.0))

@@ -43,7 +43,8 @@ class RollbackPruneOperator(RollbackOperator):
 
     def run_in(self, context: Any) -> list[str]:
         """Prunes; returns the ids of the snapshots that went, or would go."""
-        from rollback_provider.report.words import number, plural, size
+        from rollback_provider.core.words import plural
+        from rollback_provider.report.words import number, size
         from rollback_provider.store import prune
 
         report = prune(

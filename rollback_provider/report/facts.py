@@ -19,7 +19,8 @@ from rollback_provider.core.model import (
     Record,
     StepRecord,
 )
-from rollback_provider.report.words import duration, number, plural
+from rollback_provider.core.words import plural
+from rollback_provider.report.words import duration, number
 
 
 class Level(StrEnum):

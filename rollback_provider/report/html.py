@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rollback_provider import __version__
 from rollback_provider.core.model import Record
+from rollback_provider.core.words import plural
 from rollback_provider.report import facts, words
 from rollback_provider.report.timeline import timeline
 
@@ -51,7 +52,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "ATTRIBUTIONS": facts.ATTRIBUTIONS,
         "ledger_sentence": facts.ledger_sentence,
-        "plural": words.plural,
+        "plural": plural,
         "policy_sentence": facts.policy_sentence,
         "step_seconds": facts.step_seconds,
     }

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from rollback_provider.core.model import Check, Json, LedgerEntry, Plan, Record, StepRecord
+from rollback_provider.core.words import plural
 from rollback_provider.report import facts
-from rollback_provider.report.words import duration, moment, number, plural, shorten, summary
+from rollback_provider.report.words import duration, moment, number, shorten, summary
 
 SHOWN = 5
 """Entries of each scope and action that are shown; the ledger itself holds all."""

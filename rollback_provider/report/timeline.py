@@ -8,8 +8,9 @@ from datetime import datetime
 from itertools import count
 
 from rollback_provider.core.model import CheckStatus, Record, StepRecord
+from rollback_provider.core.words import plural
 from rollback_provider.report.facts import step_seconds
-from rollback_provider.report.words import plural, short_duration
+from rollback_provider.report.words import short_duration
 
 WIDTH = 1000.0
 LABEL = 330.0

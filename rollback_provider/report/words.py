@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import log
 
+from rollback_provider.core.words import plural
+
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -55,11 +57,6 @@ def moment(when: datetime | None) -> str:
 def number(value: float) -> str:
     """A count with thousands apart: ``1,200,000``."""
     return f"{value:,}"
-
-
-def plural(count: int, noun: str, nouns: str = "") -> str:
-    """A count with its noun: ``1 step``, ``2 steps``, ``2 entries``."""
-    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def size(octets: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Protocol, cast
 
 import pytest
@@ -71,7 +70,7 @@ class ResourceSuite(ContractSuite):
     ) -> None:
         """Between any two moments of it: refused where nothing was done yet, kept from then on."""
         refused = kept = 0
-        for moment in count(1, self.stride):
+        for moment in self.moments(4):
             scenario = Scenario(make_harness(), memory_store)
             harness = cast(ResourceHarness, scenario.harness)
             _, plan = scenario.migrated(write=False)

@@ -155,6 +155,8 @@ class PostgresHarness:
 class TestPostgres(ContractSuite):
     """The contract, kept by the PostgreSQL component."""
 
+    stride = 3
+
     @pytest.fixture
     def make_harness(self, make_database: Callable[[], Database]) -> Callable[[], Harness]:
         """Makes shops."""

@@ -9,7 +9,8 @@ from rollback_provider.core.model import Json
 
 def prune(session: Session) -> int:
     """Removes what no rule keeps."""
-    from rollback_provider.report.words import plural, size
+    from rollback_provider.core.words import plural
+    from rollback_provider.report.words import size
 
     arguments = session.arguments
     report = store.prune(

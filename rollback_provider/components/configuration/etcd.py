@@ -14,6 +14,7 @@ from rollback_provider.components.configuration.etcd_gateway import Gateway, enc
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import StepFailedError, UnsupportedError
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -110,7 +111,7 @@ class EtcdComponent(ResourceComponent):
                 size = 0
             parts[-1].append(change)
             size += weight
-        return [Batch(f"Restore {len(part)} keys below {self._options.prefix}", part) for part in parts]
+        return [Batch(f"Restore {plural(len(part), 'key')} below {self._options.prefix}", part) for part in parts]
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Keys that leases hold, and what watchers see."""

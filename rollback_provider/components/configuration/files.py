@@ -19,6 +19,7 @@ from rollback_provider.clients.disk import disk_errors
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import ComponentUnavailableError, UnsupportedError
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -99,7 +100,7 @@ class FilesComponent(ResourceComponent):
         """One step: what has to go first, from the leaves up, then what has to come, from the root down."""
         gone = sorted((c for c in changes if c.target is None), key=lambda c: c.address, reverse=True)
         come = sorted((c for c in changes if c.target is not None), key=lambda c: c.address)
-        return [Batch(f"Restore {len(changes)} files below {self._root}", (*gone, *come))] if changes else []
+        return [Batch(f"Restore {plural(len(changes), 'file')} below {self._root}", (*gone, *come))] if changes else []
 
     def _walk(self, directory: Path, blobs: BlobWriter) -> Iterator[tuple[str, Fields]]:
         self.stop_if_cancelled()

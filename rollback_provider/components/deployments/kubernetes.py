@@ -14,6 +14,7 @@ from rollback_provider.components.deployments.kubernetes_api import KubernetesAp
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import StepFailedError
 from rollback_provider.core.model import Check, ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -138,9 +139,9 @@ class KubernetesComponent(ResourceComponent):
         deployments = [change for change in changes if change.address.startswith("deployment/")]
         gone = [change for change in changes if change not in maps and change not in deployments]
         for title, part in (
-            (f"Restore {len(maps)} ConfigMaps", maps),
-            (f"Restore {len(deployments)} Deployments and await their rollouts", deployments),
-            (f"Remove {len(gone)} ConfigMaps", gone),
+            (f"Restore {plural(len(maps), 'ConfigMap')}", maps),
+            (f"Restore {plural(len(deployments), 'Deployment')} and await rollouts", deployments),
+            (f"Remove {plural(len(gone), 'ConfigMap')}", gone),
         ):
             if part:
                 yield Batch(title, part)

@@ -16,6 +16,7 @@ from rollback_provider.components.dns.caching import cache_notes
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import ConfigurationError, StepFailedError, UnsupportedError
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -111,7 +112,7 @@ class PowerdnsComponent(ResourceComponent):
         """One call for all. What goes is first: an alias allows nothing beside it."""
         if changes:
             ordered = sorted(changes, key=lambda change: (change.target is not None, change.address))
-            yield Batch(f"Restore {len(changes)} record sets of {self._zone}", ordered)
+            yield Batch(f"Restore {plural(len(changes), 'record set')} of {self._zone}", ordered)
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """How long caches keep what the migration has published."""

@@ -29,6 +29,7 @@ from rollback_provider.core.errors import (
     StepFailedError,
 )
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -172,7 +173,7 @@ class DnsComponent(ResourceComponent):
             raise StepFailedError(f"{change.address} cannot be written: {error}", component=self.spec.name) from error
 
     def _batch(self, changes: Sequence[Change]) -> Batch:
-        return Batch(f"Restore {len(changes)} record sets of {self._zone}", changes)
+        return Batch(f"Restore {plural(len(changes), 'record set')} of {self._zone}", changes)
 
     def _size(self, change: Change) -> int:
         """Bytes that a change takes in an update, at most."""

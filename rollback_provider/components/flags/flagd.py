@@ -24,6 +24,7 @@ from rollback_provider.core.errors import (
     UnsupportedError,
 )
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -108,7 +109,7 @@ class FlagdComponent(ResourceComponent):
         """One step, for one file. Raises UnsupportedError for a flag whose default would not be among its variants."""
         for change in changes:
             self._require_default(change)
-        return [Batch(f"Restore {len(changes)} flags in {self._path}", changes)] if changes else []
+        return [Batch(f"Restore {plural(len(changes), 'flag')} in {self._path}", changes)] if changes else []
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Flags that go, and when flagd sees the file."""

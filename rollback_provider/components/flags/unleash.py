@@ -17,6 +17,7 @@ from rollback_provider.components.flags.unleash_project import Project
 from rollback_provider.components.flags.unleash_stages import ENABLED, STRATEGIES, Call, call, new_flag, stages
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -128,7 +129,7 @@ class UnleashComponent(ResourceComponent):
         longest = max(map(len, ways), default=0)
         for number in range(longest):
             part = [way[number] for way in ways if number < len(way)]
-            title = f"Restore {len(part)} flags of {self._options.project}"
+            title = f"Restore {plural(len(part), 'flag')} of {self._options.project}"
             yield Batch(f"{title}, call {number + 1} of {longest}" if longest > 1 else title, part)
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:

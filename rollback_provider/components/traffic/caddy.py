@@ -21,6 +21,7 @@ from rollback_provider.core.errors import (
     UnsupportedError,
 )
 from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -122,7 +123,7 @@ class CaddyComponent(ResourceComponent):
                     next_step="Put it back by hand, then generate again; name what holds it by its path next time",
                 )
         if changes:
-            yield Batch(f"Restore {len(changes)} objects of the configuration", changes)
+            yield Batch(f"Restore {plural(len(changes), 'object')} of the configuration", changes)
 
     def notes(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """What a file on disk still says."""

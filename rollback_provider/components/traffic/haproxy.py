@@ -22,6 +22,7 @@ from rollback_provider.core.model import (
     Json,
     Policy,
 )
+from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
     Change,
@@ -154,9 +155,9 @@ class HaproxyComponent(ResourceComponent):
         back = [change for change in changes if change not in keys and change not in out]
         waits = sum(self._options.drain_seconds for change in out if _cuts(change))
         for title, part, estimate in (
-            (f"Put back {len(back)} servers", back, None),
-            (f"Send {len(keys)} sticky sessions back", keys, None),
-            (f"Take out {len(out)} servers", out, waits),
+            (f"Put back {plural(len(back), 'server')}", back, None),
+            (f"Send {plural(len(keys), 'sticky session')} back", keys, None),
+            (f"Take out {plural(len(out), 'server')}", out, waits),
         ):
             if part:
                 yield Batch(title, part, estimate)
