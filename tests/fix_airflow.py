@@ -37,6 +37,8 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
     "AIRFLOW__ROLLBACK__REPORT_DIR": str(HOME / "reports"),
+    "APPLICATION_HOME": str(HOME / "application"),
+    "SERVICE_HOME": str(HOME / "service"),
     "SHOP_HOME": str(HOME / "machines" / "srv"),
 }
 
