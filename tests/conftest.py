@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fix_pooler",
     "tests.fix_powerdns",
     "tests.fix_progress",
+    "tests.fix_prometheus",
     "tests.fix_server",
     "tests.fix_servers",
     "tests.fix_setting",

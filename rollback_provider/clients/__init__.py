@@ -1,1 +1,1 @@
-"""How components reach what they roll back: programs, and servers that speak HTTP. Failures become the errors of core."""
+"""How components and probes reach their systems: programs, HTTP, PostgreSQL. Failures become the errors of core."""

@@ -43,7 +43,7 @@ class Api:
             auth=auth,
             timeout=_TIMEOUT,
             transport=transport,
-            verify=_authorities(),
+            verify=authorities(),
         )
 
     def get(self, path: str, *, accept: Collection[int] = (), **options: Any) -> httpx.Response:
@@ -100,5 +100,6 @@ def base_url(connection: Connection) -> str:
 
 
 @cache  # reading them takes 40 ms, and a rollback makes many clients
-def _authorities() -> SSLContext:
+def authorities() -> SSLContext:
+    """Whom to trust with HTTPS."""
     return httpx.create_ssl_context()

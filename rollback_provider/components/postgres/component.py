@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
+from rollback_provider.clients.postgres import conninfo
 from rollback_provider.components.postgres import catalog as catalogs
 from rollback_provider.components.postgres.access import check_readable, refuse_running_migration, tables_in
 from rollback_provider.components.postgres.applying.applier import Applier
@@ -17,7 +18,6 @@ from rollback_provider.components.postgres.planning.rollback import plan_rollbac
 from rollback_provider.components.postgres.selection import in_part, names_in, part_of
 from rollback_provider.components.postgres.session import (
     Session,
-    conninfo,
     exclusive,
     identity_of,
     mapped,

@@ -12,15 +12,12 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from rollback_provider.components.postgres.endpoint import refuse_unfit
-from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import (
     BusyError,
     ComponentError,
     ComponentUnavailableError,
-    ConfigurationError,
     LockedError,
     PermissionDeniedError,
     RollbackError,
@@ -65,40 +62,6 @@ _LOCK_CLASS = 0x726F6C6C
 """First key of our advisory locks; the second is the database's oid, so one rollback runs in a database at a time."""
 _LOCK_SECONDS = 15.0
 """How long a session of a worker that was killed may take to end."""
-
-_LIBPQ = frozenset(
-    {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "connect_timeout", "options", "target_session_attrs"}
-    | {"channel_binding", "gssencmode", "krbsrvname", "keepalives", "keepalives_idle", "keepalives_interval", "service"}
-    | {"sslnegotiation", "load_balance_hosts", "hostaddr", "passfile", "require_auth"}
-)
-
-
-def conninfo(connection: Connection) -> str:
-    """The libpq connection string.
-
-    Holds the password: never log it. Raises ConfigurationError for another type of connection.
-    """
-    if connection.type not in {"postgres", "postgresql"}:
-        raise ConfigurationError(
-            f"Connection {connection.id!r} is of type {connection.type!r}",
-            next_step="Use a connection of type postgres",
-        )
-    extra = {key: str(value) for key, value in connection.extra.items() if key in _LIBPQ}
-    fields = {
-        "host": connection.host or connection.extra.get("host"),
-        "port": str(connection.port or connection.extra.get("port") or ""),
-        "user": connection.login,
-        "password": connection.password,
-        "dbname": connection.schema,
-    }
-    return make_conninfo(
-        "",
-        **(
-            {"connect_timeout": "10", "application_name": "rollback-provider"}
-            | extra
-            | {k: v for k, v in fields.items() if v}
-        ),
-    )
 
 
 def open_session(info: str, component: str, *, fixed: bool = True) -> Session:
