@@ -36,10 +36,17 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": [f"rollback_provider.sensors.{name}" for name in ("drained", "snapshot", "status")],
+                "python-modules": [
+                    f"rollback_provider.sensors.{name}" for name in ("drained", "snapshot", "status", "trigger")
+                ],
             }
         ],
-        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["rollback_provider.triggers.drained"]}],
+        "triggers": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": [f"rollback_provider.triggers.{name}" for name in ("conditions", "drained")],
+            }
+        ],
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["rollback_provider.hooks.rollback_store"]}],
         "cli": ["rollback_provider.cli.airflow.get_commands"],
         "connection-types": [

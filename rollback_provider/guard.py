@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import BaseOperator, TaskGroup, XComArg
+from airflow.sdk import BaseOperator, TaskGroup, XComArg, chain
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from rollback_provider.core.errors import ConfigurationError
@@ -35,12 +35,14 @@ class Guard:
 
     :param migrate: the user's task or task group that migrates
     :param verify: the user's task or task group that verifies the migration
+    :param watch: the one that watches what it does to running systems, if there is one
     """
 
     snapshot: BaseOperator
     migrate: Any
     checkpoint: BaseOperator
     verify: Any
+    watch: Any | None
     outcome: BaseOperator
 
 
@@ -50,6 +52,7 @@ def rollback_guard(
     components: Sequence[Mapping[str, Any]],
     migrate: Any,
     verify: Any,
+    watch: Any | None = None,
     store: str = DEFAULT_STORE,
     quiet: bool = False,
     conflicts: str = "keep",
@@ -62,13 +65,14 @@ def rollback_guard(
 
     ::
 
-        snapshot >> migrate >> checkpoint >> verify_migration >> rollback.generate >> rollback.execute >> rollback.verify >> outcome
+        snapshot >> migrate >> checkpoint >> verify_migration >> watch >> rollback.generate >> rollback.execute >> rollback.verify
+            >> outcome
 
     With several components ``rollback.execute`` is a group: ``begin``, and a task for each component, in the reverse of their order, side
     by side where they do not depend on each other. Each can be cleared and retried by itself.
 
-    The rollback tasks are teardowns of the snapshot. They run when `migrate` or `verify` fails, is killed, or when a person marks the run
-    in the middle; they skip themselves when the migration verified. The run succeeds only with the outcome MIGRATED. Otherwise it
+    The rollback tasks are teardowns of the snapshot. They run when `migrate`, `verify` or `watch` fails, is killed, or when a person marks
+    the run in the middle; they skip themselves when the migration verified. The run succeeds only with the outcome MIGRATED. Otherwise it
     fails, and ``outcome`` says in its log and in XCom (key ``outcome``) whether it is ROLLED_BACK, ROLLBACK_FAILED or NOT_STARTED.
 
     :param migration: the migration's name, chosen by you
@@ -76,6 +80,8 @@ def rollback_guard(
     :param migrate: what migrates: a ``@task`` function (gets the id ``migrate``), an operator or a task group. A function with a
         parameter ``snapshot_id`` is given it; ``RollbackStoreHook().migration(snapshot_id, "orders")`` then makes attribution exact.
     :param verify: what fails unless the migration is good; like `migrate`, with the id ``verify_migration``
+    :param watch: what watches running systems afterwards and fails where the migration has to be taken back: a
+        :class:`~rollback_provider.sensors.trigger.RollbackTriggerSensor`, or like `verify`, with the id ``watch``
     :param store: id of a ``rollback_store`` connection, or a URL
     :param quiet: you vouch that nobody but the migration writes between snapshot and checkpoint. Without it, and without an exact
         checkpoint sealed by the migrate task, no change can be attributed, and `ambiguous` decides.
@@ -108,9 +114,11 @@ def rollback_guard(
         _before_each_try(task, partial(refuse_used_snapshot, snapshot))
     checkpoint = GuardedCheckpointOperator(task_id="checkpoint", snapshot_id=before, quiet=quiet, store=store, **own)
     verifying = _node(verify, "verify", "verify_migration", before)
+    watching = _node(watch, "watch", "watch", before) if watch is not None else None
+    proving = [verifying] if watching is None else [verifying, watching]
     work.watch(
         migrate=[task.task_id for task in _tasks(migrating)],
-        required=[*_leaf_ids(migrating), checkpoint.task_id, *_leaf_ids(verifying)],
+        required=[*_leaf_ids(migrating), checkpoint.task_id, *(name for each in proving for name in _leaf_ids(each))],
     )
     # A retry resumes; a limit in the DAG's default_args is meant for the migration, and would cut the rollback in half.
     patient: dict[str, Any] = {
@@ -137,9 +145,9 @@ def rollback_guard(
     outcome = GuardedOutcomeOperator(
         task_id="outcome", rollback_id=generate.output, report_dir=report_dir, work=work, **patient
     ).as_teardown(setups=snapshot, on_failure_fail_dagrun=True)
-    snapshot >> migrating >> checkpoint >> verifying >> generate
+    chain(snapshot, migrating, checkpoint, *proving, generate)
     executed >> verified >> outcome
-    return Guard(snapshot, migrating, checkpoint, verifying, outcome)
+    return Guard(snapshot, migrating, checkpoint, verifying, watching, outcome)
 
 
 def _execute(

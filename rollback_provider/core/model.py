@@ -263,51 +263,6 @@ class Step(Model):
     estimate: float | None = None
 
 
-class ComponentPlan(Model):
-    """What one component would do to get back.
-
-    :param fingerprint: of everything the plan relies on; execute refuses when it has changed
-    :param notes: accepted differences and side effects, each a sentence a person reads before approving
-    :param payload: what verification needs to know of the plan
-    """
-
-    component: str
-    fingerprint: str
-    steps: tuple[Step, ...]
-    notes: tuple[str, ...] = ()
-    payload: Json = Field(default_factory=dict)
-    blobs: tuple[str, ...] = ()
-
-
-class Plan(Model):
-    """Ordered steps from the state now back to the snapshot, sealed under its digest.
-
-    :param through: ids of later snapshots, whose migrations are taken back with the first
-    :param order: components in the order in which they are rolled back; those of one inner tuple depend on none of each other
-    :param duration: how long it took to make
-    """
-
-    rollback_id: str
-    snapshot_id: str
-    checkpoint_id: str | None
-    migration: str
-    created: datetime
-    actor: str
-    attribution: Attribution
-    policy: Policy
-    components: tuple[ComponentPlan, ...]
-    order: tuple[tuple[str, ...], ...]
-    ledger: Ledger
-    duration: timedelta = timedelta()
-    through: tuple[str, ...] = ()
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps, component by component in rollback order."""
-        by_name = {c.component: c for c in self.components}
-        return tuple(step for wave in self.order for name in wave for step in by_name[name].steps)
-
-
 class CheckStatus(StrEnum):
     """What a check found. Unknown (no data, no answer) is never passed."""
 
@@ -333,6 +288,100 @@ class Check(Model):
     actual: str = ""
     detail: str = ""
     differences: tuple[str, ...] = ()
+
+
+class Reading(Model):
+    """One measurement of a running system.
+
+    :param value: None where it is unknown
+    :param unknown: why
+    """
+
+    time: datetime
+    value: float | None = None
+    unknown: str = ""
+
+
+class Signal(Model):
+    """A condition on a running system that was watched, or a number that tells of the damage.
+
+    :param limits: what was demanded, in words; empty where nothing was
+    :param statement: the question that was put: a query, a path
+    :param bad: whether it speaks against the migration
+    :param readings: the last ones, oldest first
+    """
+
+    name: str
+    limits: str = ""
+    statement: str = ""
+    bad: bool = False
+    readings: tuple[Reading, ...] = ()
+
+
+class Cause(Model):
+    """Why a rollback was begun.
+
+    :param what: one or two sentences
+    :param source: who said so: a task, an asset, a person
+    :param time: when
+    :param signals: what was watched after the migration
+    :param impact: what it did to users, where that was measured
+    :param checks: of the migration, those that did not pass
+    """
+
+    what: str
+    source: str
+    time: datetime
+    signals: tuple[Signal, ...] = ()
+    impact: tuple[Signal, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+class ComponentPlan(Model):
+    """What one component would do to get back.
+
+    :param fingerprint: of everything the plan relies on; execute refuses when it has changed
+    :param notes: accepted differences and side effects, each a sentence a person reads before approving
+    :param payload: what verification needs to know of the plan
+    """
+
+    component: str
+    fingerprint: str
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    payload: Json = Field(default_factory=dict)
+    blobs: tuple[str, ...] = ()
+
+
+class Plan(Model):
+    """Ordered steps from the state now back to the snapshot, sealed under its digest.
+
+    :param through: ids of later snapshots, whose migrations are taken back with the first
+    :param order: components in the order in which they are rolled back; those of one inner tuple depend on none of each other
+    :param duration: how long it took to make
+    :param cause: why it was made, where that was said
+    """
+
+    rollback_id: str
+    snapshot_id: str
+    checkpoint_id: str | None
+    migration: str
+    created: datetime
+    actor: str
+    attribution: Attribution
+    policy: Policy
+    components: tuple[ComponentPlan, ...]
+    order: tuple[tuple[str, ...], ...]
+    ledger: Ledger
+    duration: timedelta = timedelta()
+    through: tuple[str, ...] = ()
+    cause: Cause | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, component by component in rollback order."""
+        by_name = {c.component: c for c in self.components}
+        return tuple(step for wave in self.order for name in wave for step in by_name[name].steps)
 
 
 class StepOutcome(Model):
@@ -443,6 +492,7 @@ class Record(Model):
     :param through: ids of later snapshots, whose migrations are taken back with the first
     :param undoes: id of the rollback that this one undoes
     :param undone_by: id of the rollback that has undone this one
+    :param cause: why it was begun, where that was said
     """
 
     rollback_id: str
@@ -460,4 +510,5 @@ class Record(Model):
     through: tuple[str, ...] = ()
     undoes: str | None = None
     undone_by: str | None = None
+    cause: Cause | None = None
     execution: Execution

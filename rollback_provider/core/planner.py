@@ -16,6 +16,7 @@ from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
     Acceptance,
     Attribution,
+    Cause,
     Checkpoint,
     ComponentPlan,
     ComponentState,
@@ -40,12 +41,14 @@ def generate(
     actor: str,
     policy: Policy | None = None,
     checkpoint_id: str | None = None,
+    cause: Cause | None = None,
     watch: Callable[[Component], None] = lambda _: None,
 ) -> Plan:
     """Plans the way back to a snapshot and seals the plan.
 
     :param checkpoint_id: which checkpoint tells the migration's changes from later ones; the newest where not given. Where there is
         none, every change since the snapshot is ambiguous and listed as such.
+    :param cause: why, for the record
 
     Migrations of the same systems that were begun later and are in effect are taken back with it; see :mod:`~rollback_provider.core.chain`.
 
@@ -89,6 +92,7 @@ def generate(
         ledger=merge_ledgers(ledger for _, ledger in made.values()),
         duration=timedelta(seconds=round(time.monotonic() - started, 3)),
         through=tuple(each.snapshot.id for each in (chain.composed if told else later)),
+        cause=cause,
     )
     rollback_id = make_id(f"rollback-{snapshot.migration}", draft.created, draft.to_json())
     plan = draft.model_copy(update={"rollback_id": rollback_id})

@@ -60,6 +60,7 @@ def make_record(store: Store, plan: Plan, journal: Journal) -> Record:
         through=plan.through,
         undoes=snapshot.undoes,
         undone_by=journal.undone_by,
+        cause=plan.cause,
         execution=_execution(plan, journal),
     )
     _validator().validate(record.to_json())

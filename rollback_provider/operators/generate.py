@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.lock import owner_of
-from rollback_provider.core.model import Policy, Snapshot
+from rollback_provider.core.model import Cause, Policy, Snapshot, utcnow
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
@@ -39,6 +39,7 @@ class RollbackGenerateOperator(RollbackOperator):
     :param part: ``schema`` or ``data`` alone, or ``all``
     :param rows: ``{"schema.table": "SQL predicate"}``: of this table only the data of these rows
     :param leave_behind: with `only`: components that were migrated after a chosen one, and may rely on it, may stay as they are
+    :param reason: why, for the record and the report
     :param checkpoint_id: which checkpoint to use; the newest of the snapshot where not given
     :param store: id of a ``rollback_store`` connection, or a URL
     """
@@ -56,6 +57,7 @@ class RollbackGenerateOperator(RollbackOperator):
         "part",
         "rows",
         "checkpoint_id",
+        "reason",
     )
 
     def __init__(
@@ -72,6 +74,7 @@ class RollbackGenerateOperator(RollbackOperator):
         rows: Mapping[str, str] | None = None,
         leave_behind: bool | str = False,
         checkpoint_id: str | None = None,
+        reason: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -86,6 +89,7 @@ class RollbackGenerateOperator(RollbackOperator):
         self.rows = rows
         self.leave_behind = leave_behind
         self.checkpoint_id = checkpoint_id
+        self.reason = reason
 
     def run_in(self, context: Any) -> str:
         """Plans, or finds the rollback to go on with; returns its id."""
@@ -108,6 +112,7 @@ class RollbackGenerateOperator(RollbackOperator):
                 actor=task_actor(context),
                 policy=self.policy,
                 checkpoint_id=self.checkpoint_id or None,
+                cause=self.cause(context),
                 watch=self.watch,
             ).rollback_id
         else:
@@ -123,6 +128,10 @@ class RollbackGenerateOperator(RollbackOperator):
         for line in plan_text(load_record(store, rollback_id)):
             self.log.info("%s", line)
         return rollback_id
+
+    def cause(self, context: Any) -> Cause | None:
+        """Why the rollback is planned, for the record."""
+        return Cause(what=self.reason, source=task_actor(context), time=utcnow()) if self.reason else None
 
     def _snapshot(self, repository: Repository) -> Snapshot | None:
         """Where to go back to; None where that is only known once it is planned. Raises ConfigurationError, NotFoundError."""

@@ -16,10 +16,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from rollback_provider.core.capturer import is_complete
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
-from rollback_provider.core.model import Record, Snapshot
+from rollback_provider.core.model import Cause, Record, Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
-from rollback_provider.hooks.identity import run_label
+from rollback_provider.hooks.cause import told_causes
+from rollback_provider.hooks.identity import run_label, task_actor
 from rollback_provider.hooks.rollback_store import RollbackStoreHook
 from rollback_provider.operators.base import final_errors
 from rollback_provider.operators.checkpoint import (
@@ -179,6 +180,14 @@ class GuardedGenerateOperator(RollbackGenerateOperator):
             complete_checkpoint(self, store, snapshot_id, context)
         return super().run_in(context)
 
+    def cause(self, context: Any) -> Cause:
+        """What the task that failed has told, or that it failed."""
+        told = told_causes(context, self.work.required)
+        if told:
+            return min(told, key=lambda cause: cause.time)
+        what = f"The migration failed ({self.work.causes(context)})"
+        return Cause(what=what, source=task_actor(context), time=utcnow())
+
 
 class GuardedExecuteOperator(RollbackExecuteOperator):
     """Executes the rollback, if one was planned."""
@@ -239,6 +248,8 @@ class GuardedOutcomeOperator(RollbackReportOperator):
         if self.work.never_ran(context):
             return Outcome.NOT_STARTED, "the migration never began. Nothing was changed."
         cause = f"The migration failed ({self.work.causes(context)})"
+        if record and record.cause and record.cause.signals:
+            cause += f": {record.cause.what}"
         if record is None:
             return (
                 Outcome.ROLLBACK_FAILED,

@@ -19,7 +19,7 @@ async def ask(probe: PrometheusProbe, connection: Connection) -> tuple[Any, floa
     status, body, seconds = await get(
         connection,
         "/api/v1/query",
-        {"query": probe.query, "timeout": f"{probe.timeout:g}s"},
+        {"query": probe.query, "timeout": f"{round(probe.timeout * 1000)}ms"},
         within=probe.timeout,
     )
     try:

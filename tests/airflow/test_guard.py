@@ -66,6 +66,8 @@ def test_a_migration_that_does_not_verify_is_rolled_back(
     record = load_record(memory_store, run.xcom("rollback.verify"))
     assert record.execution.status == "verified"
     assert record.actor.endswith("/rollback.generate (started by dag_test)")
+    assert record.cause
+    assert record.cause.what == "The migration failed (verify_migration: failed)"
 
 
 def test_a_migration_that_dies_in_the_middle_is_rolled_back(
