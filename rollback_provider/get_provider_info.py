@@ -23,6 +23,7 @@ def get_provider_info() -> dict[str, Any]:
                         "snapshot",
                         "checkpoint",
                         "generate",
+                        "go_no_go",
                         "approval",
                         "execute",
                         "verify",

@@ -33,12 +33,14 @@ from rollback_provider.operators.guarded import (
 class Guard:
     """The tasks around a migration, to hang others before or after them.
 
+    :param go_no_go: decides whether the migration begins, if criteria were given
     :param migrate: the user's task or task group that migrates
     :param verify: the user's task or task group that verifies the migration
     :param watch: the one that watches what it does to running systems, if there is one
     """
 
     snapshot: BaseOperator
+    go_no_go: BaseOperator | None
     migrate: Any
     checkpoint: BaseOperator
     verify: Any
@@ -53,6 +55,7 @@ def rollback_guard(
     migrate: Any,
     verify: Any,
     watch: Any | None = None,
+    criteria: Sequence[Mapping[str, Any]] | None = None,
     store: str = DEFAULT_STORE,
     quiet: bool = False,
     conflicts: str = "keep",
@@ -82,6 +85,8 @@ def rollback_guard(
     :param verify: what fails unless the migration is good; like `migrate`, with the id ``verify_migration``
     :param watch: what watches running systems afterwards and fails where the migration has to be taken back: a
         :class:`~rollback_provider.sensors.trigger.RollbackTriggerSensor`, or like `verify`, with the id ``watch``
+    :param criteria: what has to be true before the migration begins, decided by a task ``go_no_go`` between snapshot and migration:
+        ``[{"kind": "snapshot"}, {"kind": "quiet"}, {"kind": "person"}]``
     :param store: id of a ``rollback_store`` connection, or a URL
     :param quiet: you vouch that nobody but the migration writes between snapshot and checkpoint. Without it, and without an exact
         checkpoint sealed by the migrate task, no change can be attributed, and `ambiguous` decides.
@@ -145,9 +150,18 @@ def rollback_guard(
     outcome = GuardedOutcomeOperator(
         task_id="outcome", rollback_id=generate.output, report_dir=report_dir, work=work, **patient
     ).as_teardown(setups=snapshot, on_failure_fail_dagrun=True)
-    chain(snapshot, migrating, checkpoint, *proving, generate)
+    deciding = _go_no_go(before, criteria, {"store": store} | own)
+    chain(*(each for each in (snapshot, deciding, migrating, checkpoint, *proving, generate) if each is not None))
     executed >> verified >> outcome
-    return Guard(snapshot, migrating, checkpoint, verifying, watching, outcome)
+    return Guard(snapshot, deciding, migrating, checkpoint, verifying, watching, outcome)
+
+
+def _go_no_go(snapshot_id: Any, criteria: Sequence[Mapping[str, Any]] | None, arguments: Mapping[str, Any]) -> Any:
+    if criteria is None:
+        return None
+    from rollback_provider.operators.go_no_go import RollbackGoNoGoOperator
+
+    return RollbackGoNoGoOperator(task_id="go_no_go", snapshot_id=snapshot_id, criteria=criteria, **arguments)
 
 
 def _execute(

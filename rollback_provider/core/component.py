@@ -278,6 +278,18 @@ class Drainable(Protocol):
 
 
 @runtime_checkable
+class Contended(Protocol):
+    """A component whose users may be in the way of a migration."""
+
+    def contention(self, longest: float) -> list[str]:
+        """Who holds what the migration would have to wait for, one sentence each; empty where nobody does. Reads only.
+
+        :param longest: seconds that somebody's transaction may be open
+        """
+        ...
+
+
+@runtime_checkable
 class SoftDropping(Protocol):
     """A component in which a migration can soft-drop: rename what it would drop, until it is accepted."""
 

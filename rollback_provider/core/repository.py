@@ -4,6 +4,7 @@ Object names, relative to the store's root::
 
     snapshots/<snapshot id>                       sealed, create-only
     checkpoints/<snapshot id>/<checkpoint id>     sealed, create-only
+    decisions/<snapshot id>/<decision id>         sealed, create-only
     acceptances/<snapshot id>                     create-only
     rollbacks/<rollback id>/plan                  sealed, create-only
     rollbacks/<rollback id>/journal/<lane>/<number>
@@ -27,6 +28,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from rollback_provider.core.component import Blobs
+from rollback_provider.core.decision import Decision
 from rollback_provider.core.errors import IntegrityError, NotFoundError
 from rollback_provider.core.model import Acceptance, Checkpoint, Json, Model, Plan, Snapshot
 
@@ -68,7 +70,7 @@ def make_id(label: str, created: datetime, document: Json) -> str:
 
 
 M = TypeVar("M", bound=Model)
-S = TypeVar("S", Snapshot, Checkpoint, Plan)
+S = TypeVar("S", Snapshot, Checkpoint, Decision, Plan)
 
 
 def parse(model: type[M], document: Json, what: str) -> M:
@@ -112,6 +114,16 @@ class Repository:
         prefix = f"checkpoints/{snapshot_id}/"
         found = [self.checkpoint(snapshot_id, name.removeprefix(prefix)) for name in self.store.names(prefix)]
         return sorted(found, key=lambda checkpoint: checkpoint.created)
+
+    def save_decision(self, decision: Decision) -> None:
+        """Writes down a decision about a migration. Raises AlreadyExistsError."""
+        self.store.create(f"decisions/{decision.snapshot_id}/{decision.id}", decision.to_json())
+
+    def decisions(self, snapshot_id: str) -> list[Decision]:
+        """All decisions about a snapshot's migration, oldest first."""
+        names = list(self.store.names(f"decisions/{snapshot_id}/"))
+        found = [self._load(Decision, name, name.rpartition("/")[2], "decision") for name in names]
+        return sorted(found, key=lambda decision: decision.created)
 
     def save_acceptance(self, acceptance: Acceptance) -> None:
         """Writes down that a migration stays. Raises AlreadyExistsError."""

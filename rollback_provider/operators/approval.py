@@ -51,7 +51,7 @@ class RollbackApprovalOperator(ApprovalOperator):
         return super().execute_complete(context, event)
 
     def _take(self, context: Any, event: dict[str, Any]) -> None:
-        person = _name(event.get("responded_by_user"))
+        person = person_name(event.get("responded_by_user"))
         if event["chosen_options"] == [self.APPROVE]:
             context["ti"].xcom_push(key="approved_by", value=person)
             self.log.info("Approved by %s", person)
@@ -65,7 +65,8 @@ class RollbackApprovalOperator(ApprovalOperator):
         self.log.warning("Rejected by %s: nothing was changed, and rollback %s is given up", person, self.rollback_id)
 
 
-def _name(user: Any) -> str:
+def person_name(user: Any) -> str:
+    """Who has answered, as Airflow tells it."""
     if isinstance(user, dict):
         return str(user.get("name") or user.get("id") or "somebody")
     return str(getattr(user, "name", None) or user or "somebody")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,10 @@ class Objects:
         except NotFoundError:
             return
 
+    def free(self) -> int | None:
+        """Bytes that can still be written; None where there is no such limit."""
+        return None
+
     def remove_leftovers(self, before: datetime) -> int:
         """Removes what killed writers have left behind before this time; says how many objects."""
         return 0
@@ -144,6 +149,11 @@ class LocalObjects(Objects):
         """Removes the file and folders that it leaves empty; no error where there is none."""
         with self._translated(f"removing {name}", state="It is not known whether the file was removed"):
             local.remove(self._root, name)
+
+    def free(self) -> int:
+        """Of the file system."""
+        with self._translated("asking for free space"):
+            return shutil.disk_usage(self._root).free
 
     def remove_leftovers(self, before: datetime) -> int:
         """Removes unfinished files of writers that were killed before `before`."""

@@ -176,12 +176,13 @@ def _documents_of(store: SnapshotStore, snapshot_id: str, rollback_ids: list[str
     names: list[str] = []
     for rollback_id in rollback_ids:
         names += [f"rollbacks/{rollback_id}/plan", *store.names(f"rollbacks/{rollback_id}/journal/")]
+    decided = store.names(f"decisions/{snapshot_id}/")
     accepted = [name for name in store.names("acceptances/") if name == f"acceptances/{snapshot_id}"]
-    return [*names, f"snapshots/{snapshot_id}", *store.names(f"checkpoints/{snapshot_id}/"), *accepted]
+    return [*names, f"snapshots/{snapshot_id}", *store.names(f"checkpoints/{snapshot_id}/"), *decided, *accepted]
 
 
 def _unreachable(store: SnapshotStore, inventory: _Inventory, cutoff: datetime) -> list[str]:
-    """What a prune that was cut short has left: journals without a plan; plans, checkpoints and acceptances without a snapshot."""
+    """What a prune that was cut short has left: journals without a plan; and what belongs to a snapshot that is gone."""
     names: list[str] = []
     for snapshot_id in inventory.rollbacks.keys() - inventory.snapshots.keys():
         for rollback_id in inventory.rollbacks[snapshot_id]:
@@ -190,8 +191,8 @@ def _unreachable(store: SnapshotStore, inventory: _Inventory, cutoff: datetime) 
     planned = inventory.rollback_ids
     names += [name for name in store.names_before("rollbacks/", cutoff) if name.split("/")[1] not in planned]
     known = inventory.snapshots
-    names += [name for name in store.names_before("checkpoints/", cutoff) if name.split("/")[1] not in known]
-    names += [name for name in store.names_before("acceptances/", cutoff) if name.split("/")[1] not in known]
+    for folder in ("checkpoints/", "decisions/", "acceptances/"):
+        names += [name for name in store.names_before(folder, cutoff) if name.split("/")[1] not in known]
     return names
 
 

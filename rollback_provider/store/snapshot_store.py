@@ -174,6 +174,10 @@ class SnapshotStore:
         self._objects.delete(_blob_name(digest))
         return True
 
+    def free(self) -> int | None:
+        """Bytes that can still be written; None where the store has no such limit. Raises StoreUnavailableError."""
+        return self._objects.free()
+
     def remove_leftovers(self, before: datetime) -> int:
         """Removes unfinished files of writers that were killed before this time; says how many. For :func:`prune`."""
         return self._objects.remove_leftovers(before)

@@ -13,6 +13,7 @@ from rollback_provider.components.postgres.access import check_readable, refuse_
 from rollback_provider.components.postgres.applying.applier import Applier
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.composing import compose
+from rollback_provider.components.postgres.contention import contention
 from rollback_provider.components.postgres.copier import Copier
 from rollback_provider.components.postgres.planning.rollback import plan_rollback
 from rollback_provider.components.postgres.selection import in_part, names_in, part_of
@@ -188,6 +189,11 @@ class PostgresComponent:
         """The rows that were kept, with what the transactions of the rollback have replaced laid over them."""
         with self._viewing(blobs, progress) as view:
             return states(view, snapshot, before, plan, notes)
+
+    def contention(self, longest: float) -> list[str]:
+        """Sessions with strong or awaited locks, or long transactions, on tables in scope."""
+        with mapped(self.spec.name):
+            return contention(self._open(), schemas_of(self.spec), longest, self.spec.name)
 
     def soft_drops(self) -> list[SoftDrop]:
         """By the records that the objects bear, in all schemas."""

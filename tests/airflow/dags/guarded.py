@@ -79,3 +79,21 @@ with DAG("several", schedule=None, params={"system": "", "store": "", "kind": "m
         verify=check,
         task_args={"retries": 0, "retry_delay": timedelta()},
     )
+
+
+with DAG("decided", schedule=None, params={"system": "", "store": ""}):
+    orders = {"kind": "http", "connection": "shop_site", "path": "/health"}
+    rollback_guard(
+        migration="shop",
+        components=[{"kind": "memory", "name": "shop", "system": "{{ params.system }}"}],
+        store="{{ params.store }}",
+        quiet=True,
+        criteria=[
+            {"kind": "snapshot", "max_age": 60},
+            {"kind": "conditions", "conditions": [{"name": "health", "probe": orders, "above": 299}]},
+            {"kind": "person"},
+        ],
+        migrate=migrate,
+        verify=check,
+        task_args={"retries": 0},
+    )

@@ -1,0 +1,145 @@
+"""The criteria there are. Each function takes the evidence and, as keywords, its options; their types are checked when a DAG is parsed.
+
+To add one, write its function and name it in :data:`KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PositiveInt
+
+from rollback_provider.core.component import Contended
+from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.model import Check, CheckStatus, utcnow
+from rollback_provider.core.registry import build
+from rollback_provider.probes import Condition, Verdict, measure_now
+from rollback_provider.probes.watching import statement
+
+if TYPE_CHECKING:
+    from rollback_provider.criteria.criterion import Evidence
+
+_HEADROOM = 2
+"""The way back may write about what the snapshot holds once more: the state before it, and what its steps replace."""
+
+
+def snapshot(evidence: Evidence, *, max_age: timedelta = timedelta(hours=1)) -> Iterable[Check]:
+    """The snapshot is young, and all content that it names is in the store.
+
+    :param max_age: how old it may be
+    """
+    age = utcnow() - evidence.snapshot.created
+    yield _check("snapshot is fresh", age <= max_age, f"at most {_whole(max_age)} old", f"{_whole(age)} old")
+    needed = {digest for state in evidence.snapshot.components for digest in state.blobs}
+    missing = needed - {blob.digest for blob in evidence.store.blobs()}
+    found = f"{len(needed) - len(missing)} pieces of content"
+    yield _check("snapshot is whole", not missing, f"{len(needed)} pieces of content", found)
+
+
+def conditions(evidence: Evidence, *, conditions: list[Condition]) -> Iterable[Check]:
+    """Numbers measured now are within their limits: the same declarations as a trigger's. One that is unknown is not met.
+
+    :param conditions: ``[{"name": …, "probe": …, "above": …}]``
+    """
+    for each in conditions:
+        found = measure_now(each.probe, evidence.connections)
+        verdict = each.judge(found)
+        status = {Verdict.FINE: CheckStatus.PASSED, Verdict.BREACH: CheckStatus.FAILED}.get(
+            verdict, CheckStatus.UNKNOWN
+        )
+        actual = "unknown" if found.value is None else f"{found.value:g}"
+        yield Check(
+            component="",
+            name=each.name,
+            scope=statement(each.probe),
+            status=status,
+            expected=each.limits,
+            actual=actual,
+            detail=found.unknown,
+        )
+
+
+def quiet(evidence: Evidence, *, longest: timedelta = timedelta(seconds=5)) -> Iterable[Check]:
+    """Nobody holds locks that the migration would wait for, and no transaction is long.
+
+    :param longest: how long a transaction on the migrated tables may be open
+    """
+    asked = [check for state in evidence.snapshot.components for check in _quiet(evidence, state.spec, longest)]
+    if not asked:
+        raise ConfigurationError(
+            "No component of the snapshot can tell whether it is quiet", next_step="Leave the criterion out"
+        )
+    return asked
+
+
+def space(evidence: Evidence, *, at_least: PositiveInt | None = None) -> Iterable[Check]:
+    """The store has room for the way back.
+
+    :param at_least: bytes; twice what the snapshot takes where not given
+    """
+    mine = {digest for state in evidence.snapshot.components for digest in state.blobs}
+    taken = sum(blob.stored_size for blob in evidence.store.blobs() if blob.digest in mine)
+    demanded = at_least or _HEADROOM * taken
+    free = evidence.store.free()
+    if free is None:
+        yield Check(
+            component="",
+            name="free space of the store",
+            status=CheckStatus.WARNING,
+            expected=f"{demanded:,} bytes",
+            detail="This kind of store has no limit that can be asked for",
+        )
+        return
+    yield _check("free space of the store", free >= demanded, f"at least {demanded:,} bytes", f"{free:,} bytes")
+
+
+def person(evidence: Evidence, *, users: list[dict[str, str]] | None = None) -> Iterable[Check]:  # noqa: ARG001  asked for elsewhere
+    """A person says go, under *Required Actions*. Asked for when all other criteria are met; those are then looked at once more.
+
+    :param users: who may, ``[{"id": "1", "name": "ada"}]``; everybody who may answer in Airflow where not given
+    """
+    return ()
+
+
+KINDS: dict[str, Callable[..., Iterable[Check]]] = {
+    "conditions": conditions,
+    "person": person,
+    "quiet": quiet,
+    "snapshot": snapshot,
+    "space": space,
+}
+
+
+def _quiet(evidence: Evidence, spec: Any, longest: timedelta) -> Iterator[Check]:
+    component = build(spec, evidence.connections)
+    if not isinstance(component, Contended):
+        return
+    evidence.watch(component)
+    try:
+        found = component.contention(longest.total_seconds())
+    finally:
+        component.close()
+    yield Check(
+        component=spec.name,
+        name="quiet",
+        status=CheckStatus.FAILED if found else CheckStatus.PASSED,
+        expected=f"no transaction longer than {_whole(longest)}, and no lock to wait for",
+        actual=f"{len(found)} sessions in the way" if found else "nobody is in the way",
+        differences=tuple(found[:100]),
+    )
+
+
+def _check(name: str, met: bool, expected: str, actual: str) -> Check:  # noqa: FBT001  what is checked is the argument
+    return Check(
+        component="",
+        name=name,
+        status=CheckStatus.PASSED if met else CheckStatus.FAILED,
+        expected=expected,
+        actual=actual,
+    )
+
+
+def _whole(length: timedelta) -> str:
+    return str(timedelta(seconds=round(length.total_seconds())))
