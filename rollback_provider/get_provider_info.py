@@ -26,6 +26,7 @@ def get_provider_info() -> dict[str, Any]:
                         "go_no_go",
                         "approval",
                         "execute",
+                        "on_event",
                         "verify",
                         "report",
                         "prune",

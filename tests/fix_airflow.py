@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,43 @@ def run_dag(dags: Callable[[str], Any]) -> Callable[..., Run]:
             if answered:
                 answered.result()
         return run
+
+    return run
+
+
+@pytest.fixture
+def run_on_events(dags: Callable[[str], Any]) -> Callable[..., Run]:
+    """Runs a DAG that is scheduled on an asset, once for events of that asset with these extras."""
+
+    def run(dag_id: str, *extras: dict[str, Any]) -> Run:
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+        from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+        from airflow.models.asset import AssetEvent, AssetModel
+        from airflow.serialization.serialized_objects import DagSerialization
+        from airflow.utils.session import create_session
+        from airflow.utils.state import DagRunState
+        from airflow.utils.types import DagRunTriggeredByType, DagRunType
+        from sqlalchemy import select
+
+        dag, now = dags(dag_id), datetime.now(UTC)
+        DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]  # Airflow gives it no types
+        folder = FOLDERS["samples"]
+        sync_bag_to_db(BundleDagBag(folder, bundle_path=folder, bundle_name="samples"), "samples", None)
+        with create_session() as session:
+            asset = session.scalars(select(AssetModel).where(AssetModel.scheduled_dags.any(dag_id=dag_id))).one()
+            dag_run = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).create_dagrun(
+                run_id=f"asset_triggered__{now.isoformat()}",
+                run_after=now,
+                run_type=DagRunType.ASSET_TRIGGERED,
+                triggered_by=DagRunTriggeredByType.ASSET,
+                state=DagRunState.RUNNING,
+                session=session,
+            )
+            events = [AssetEvent(asset_id=asset.id, extra=extra, timestamp=datetime.now(UTC)) for extra in extras]
+            dag_run.consumed_asset_events.extend(events)
+            session.flush()
+            session.expunge(dag_run)
+        return Run(dag, dag_run).go_on()
 
     return run
 

@@ -54,7 +54,11 @@ def system(make_system: Callable[[State], str]) -> str:
 @pytest.fixture
 def migrate(run_dag: Callable[..., Run], memory_store: SnapshotStore, system: str) -> Callable[[str], Run]:
     """Runs the migration, and answers where it asks."""
-    return lambda answer="": run_dag("decided", {"system": system, "store": memory_store.url}, answer)
+
+    def migrate(answer: str) -> Run:
+        return run_dag("decided", {"system": system, "store": memory_store.url}, answer)
+
+    return migrate
 
 
 def decision(store: SnapshotStore, run: Run) -> Decision:
