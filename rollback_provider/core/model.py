@@ -263,33 +263,6 @@ class Step(Model):
     estimate: float | None = None
 
 
-class CheckStatus(StrEnum):
-    """What a check found. Unknown (no data, no answer) is never passed."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    WARNING = "warning"
-    UNKNOWN = "unknown"
-
-
-class Check(Model):
-    """One thing measured after a rollback.
-
-    :param name: what was checked: ``schema``, ``rows``, ``checksums``, ``foreign keys``, ``sequences``, …
-    :param scope: of what: a table, or empty for the whole component
-    :param differences: each difference by name, at most 100; ``detail`` says how many there are
-    """
-
-    component: str
-    name: str
-    scope: str = ""
-    status: CheckStatus
-    expected: str = ""
-    actual: str = ""
-    detail: str = ""
-    differences: tuple[str, ...] = ()
-
-
 class Reading(Model):
     """One measurement of a running system.
 
@@ -308,6 +281,7 @@ class Signal(Model):
     :param limits: what was demanded, in words; empty where nothing was
     :param statement: the question that was put: a query, a path
     :param bad: whether it speaks against the migration
+    :param streak: how many of the last measurements, in a row, do
     :param readings: the last ones, oldest first
     """
 
@@ -315,6 +289,7 @@ class Signal(Model):
     limits: str = ""
     statement: str = ""
     bad: bool = False
+    streak: int = 0
     readings: tuple[Reading, ...] = ()
 
 
@@ -326,7 +301,6 @@ class Cause(Model):
     :param time: when
     :param signals: what was watched after the migration
     :param impact: what it did to users, where that was measured
-    :param checks: of the migration, those that did not pass
     """
 
     what: str
@@ -334,7 +308,6 @@ class Cause(Model):
     time: datetime
     signals: tuple[Signal, ...] = ()
     impact: tuple[Signal, ...] = ()
-    checks: tuple[Check, ...] = ()
 
 
 class ComponentPlan(Model):
@@ -382,6 +355,33 @@ class Plan(Model):
         """All steps, component by component in rollback order."""
         by_name = {c.component: c for c in self.components}
         return tuple(step for wave in self.order for name in wave for step in by_name[name].steps)
+
+
+class CheckStatus(StrEnum):
+    """What a check found. Unknown (no data, no answer) is never passed."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNING = "warning"
+    UNKNOWN = "unknown"
+
+
+class Check(Model):
+    """One thing measured after a rollback.
+
+    :param name: what was checked: ``schema``, ``rows``, ``checksums``, ``foreign keys``, ``sequences``, …
+    :param scope: of what: a table, or empty for the whole component
+    :param differences: each difference by name, at most 100; ``detail`` says how many there are
+    """
+
+    component: str
+    name: str
+    scope: str = ""
+    status: CheckStatus
+    expected: str = ""
+    actual: str = ""
+    detail: str = ""
+    differences: tuple[str, ...] = ()
 
 
 class StepOutcome(Model):

@@ -49,6 +49,7 @@ class Watched(Model):
             limits=self.condition.limits,
             statement=statement(self.condition.probe),
             bad=bool(self.breaches or self.unknowns),
+            streak=self.breaches or self.unknowns,
             readings=self.readings,
         )
 

@@ -10,6 +10,7 @@ from rollback_provider import __version__
 from rollback_provider.core.model import Record
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts, words
+from rollback_provider.report.analysis import analysis
 from rollback_provider.report.timeline import timeline
 
 
@@ -24,6 +25,7 @@ def to_html(record: Record) -> str:
             run=run,
             outcome=facts.outcome(record),
             timeline=timeline(record),
+            analysis=analysis(record),
             checks=facts.sorted_checks(run.verification.checks),
             ledger=facts.whole_ledger(record),
             groups=facts.ledger_groups(facts.whole_ledger(record)),

@@ -9,6 +9,7 @@ from itertools import chain
 from rollback_provider.core.model import Check, Json, LedgerEntry, Plan, Record, StepRecord
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts
+from rollback_provider.report.analysis import Part, analysis
 from rollback_provider.report.words import duration, moment, number, shorten, summary
 
 SHOWN = 5
@@ -24,6 +25,7 @@ def to_markdown(record: Record) -> str:
         f"**{outcome.title}.** {escape(outcome.sentence)}",
         _facts(record),
         f"## What stopped it\n\n{fence(run.error)}" if run.error else "",
+        _section("Analysis", *map(_part, analysis(record))),
         _section("Checks", _checks(run.verification.checks)),
         _section("Ledger", _ledger(record)),
         _section("Steps", _steps(run.steps)),
@@ -115,6 +117,12 @@ def _facts(record: Record) -> str:
 
 def _component(part: Json) -> str:
     return ": ".join(filter(None, (part["kind"], summary(part["summary"]))))
+
+
+def _part(part: Part) -> str:
+    rows = [[escape(cell) for cell in row] for row in part.rows]
+    lines = escape(part.lines[0]) if len(part.lines) == 1 else _list(part.lines)
+    return "\n\n".join(filter(None, (f"### {part.title}", lines, table(part.headings, rows) if rows else "")))
 
 
 def _checks(checks: Sequence[Check]) -> str:

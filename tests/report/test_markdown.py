@@ -33,6 +33,50 @@ with 1 warning to read.
 | Attribution | The caller vouched that only the migration wrote between snapshot and checkpoint. |
 | Component `orders` | postgres: 5 tables, 34.1 MB |
 
+## Analysis
+
+### What triggered it
+
+Nobody has said why.
+
+### What was affected
+
+- 4 entries; 1 written row or value leaves the system and stays in the ledger alone. 200,001 rows compared
+- Compared: orders/public.orders, orders/public.vouchers
+- Merge 2,000 rows of public.orders: 1,997 rows restored, 3 conflicts kept
+- Time between the snapshot and the end of the rollback: 21 minutes 4 seconds
+- Longest lock against applications: 1 ms on public.orders
+
+### Timeline
+
+| When | What |
+| --- | --- |
+| 2026-11-23 14:50:00 UTC | Snapshot taken |
+| 2026-11-23 15:10:50 UTC | Rollback planned |
+| 2026-11-23 15:11:01 UTC | Execution began |
+| 2026-11-23 15:11:04 UTC | Execution finished |
+| 2026-11-23 15:11:05 UTC | Verification: warning |
+
+### Estimate against real
+
+| Step | Expected | Took | Off by |
+| --- | --- | --- | --- |
+| Rename column note back to remark on public.orders | 500 ms | 400 ms | -20 % |
+| Merge 2,000 rows of public.orders | 4 seconds | 2.7 seconds | -32 % |
+| Together | 4.5 seconds | 3.1 seconds | -31 % |
+
+### Left to decide
+
+| Where | Entries | What became of them |
+| --- | --- | --- |
+| orders public.vouchers | 1 | Discarded: has no place in the snapshot's schema; its values stay in the ledger |
+| orders public.orders | 3 | Conflict: changed by the migration, then by an application, whose value stays |
+
+### Before the next try
+
+- Check column order of orders public.orders: warning, a column that came back stands last
+- Step orders-002 was expected to take 4 seconds and took 2.7 seconds: rehearse again
+
 ## Checks
 
 | Result | Check | Of | Found |
