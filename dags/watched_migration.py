@@ -31,14 +31,12 @@ with DAG("watched_migration", schedule=None, catchup=False, tags=["rollback"], d
     errors = {"kind": "prometheus", "connection": "prometheus", "query": "sum(rate(shop_errors_total[1m]))"}
     checkout = {"kind": "http", "connection": "shop_site", "path": "/checkout", "timeout": 5}
     failed = {"kind": "prometheus", "connection": "prometheus", "query": "sum(increase(shop_errors_total[15m]))"}
+    conditions = [
+        {"name": "errors per second", "probe": errors, "above": 0.5},
+        {"name": "checkout", "probe": checkout, "below": 200, "above": 299},
+    ]
     watch = RollbackTriggerSensor(
-        task_id="watch",
-        bake=timedelta(minutes=15),
-        conditions=[
-            {"name": "errors per second", "probe": errors, "above": 0.5},
-            {"name": "checkout", "probe": checkout, "below": 200, "above": 299},
-        ],
-        impact={"requests failed": failed},
+        task_id="watch", conditions=conditions, bake=timedelta(minutes=15), impact={"requests failed": failed}
     )
     # --8<-- [end:watch]
 
@@ -47,6 +45,12 @@ with DAG("watched_migration", schedule=None, catchup=False, tags=["rollback"], d
         migration="shop-amounts",
         components=[{"kind": "postgres", "name": "shop", "connection": "shop_db"}],
         migrate=migrate,
+        criteria=[
+            {"kind": "snapshot", "max_age": "PT10M"},
+            {"kind": "quiet", "longest": "PT30S"},
+            {"kind": "space"},
+            {"kind": "conditions", "conditions": conditions},
+        ],
         verify=verify_migration,
         watch=watch,
     )

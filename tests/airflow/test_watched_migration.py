@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from rollback_provider.core.record import load_record
+from rollback_provider.core.repository import Repository
 from rollback_provider.probes import measure_now, parse_probe
 from rollback_provider.store import open_store
 from tests.fix_airflow import Run
@@ -37,10 +38,11 @@ def migrate(
 ) -> Callable[[str], Run]:
     """Runs the migration while a shop whose checkout is this query stands on its database, in a hurry."""
     database.run("create table orders (id int primary key, total int); insert into orders values (1, 5), (2, 7)")
-    watch = dags("watched_migration").get_task("watch")
+    watch, go = (dags("watched_migration").get_task(name) for name in ("watch", "go_no_go"))
     monkeypatch.setattr(watch, "bake", timedelta(seconds=3))
     monkeypatch.setattr(watch, "interval", timedelta(seconds=0.3))
-    monkeypatch.setattr(watch, "conditions", json.loads(json.dumps(watch.conditions).replace("[1m]", "[2s]")))
+    for task, name in ((watch, "conditions"), (go, "criteria")):
+        monkeypatch.setattr(task, name, json.loads(json.dumps(getattr(task, name)).replace("[1m]", "[2s]")))
 
     def connect(connection_id: str, **fields: Any) -> None:
         monkeypatch.setenv(f"AIRFLOW_CONN_{connection_id.upper()}", json.dumps(fields))
@@ -52,7 +54,7 @@ def migrate(
             connect("prometheus", conn_type="http", host="127.0.0.1", port=prometheus.port)
             connect("shop_site", conn_type="http", host="127.0.0.1", port=port)
             connect("rollback_store_default", conn_type="rollback_store", host=f"file://{tmp_path}/store")
-            until_known(prometheus, "sum(rate(shop_errors_total[2s]))")
+            until_known(prometheus, f'rate(shop_errors_total{{instance="127.0.0.1:{port}"}}[2s])')
             run = run_dag("watched_migration", {})
             assert httpx.get(f"http://127.0.0.1:{port}/checkout").is_success
             return run
@@ -82,12 +84,23 @@ def test_a_shop_that_fails_takes_the_migration_back(
     migrate: Callable[[str], Run], database: Database, tmp_path: Path
 ) -> None:
     run = migrate(OLD)
-    assert run.states["verify_migration"] == "success"
+    assert {run.states[name] for name in ("go_no_go", "migrate", "verify_migration")} == {"success"}
     assert run.states["watch"] == "failed"
     assert (run.state, run.xcom("outcome", "outcome")) == ("failed", "ROLLED_BACK")
     assert database.rows("select id, total from orders order by id") == [(1, 5), (2, 7)]
 
-    record = load_record(open_store(f"file://{tmp_path}/store"), run.xcom("rollback.generate"))
+    store = open_store(f"file://{tmp_path}/store")
+    (decision,) = Repository(store).decisions(run.xcom("snapshot"))
+    names = [
+        "snapshot is fresh",
+        "snapshot is whole",
+        "quiet",
+        "free space of the store",
+        "errors per second",
+        "checkout",
+    ]
+    assert (decision.go, [check.name for check in decision.checks]) == (True, names)
+    record = load_record(store, run.xcom("rollback.generate"))
     cause = record.cause
     assert cause
     assert cause.source == "watch"
