@@ -10,12 +10,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseSensorOperator
 
 from rollback_provider.core.model import utcnow
+from rollback_provider.core.words import plural
 from rollback_provider.hooks.cause import push_cause
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.operators.base import final_errors
 from rollback_provider.probes import measure_now, parse_conditions, parse_probe
 from rollback_provider.probes.watching import Standing, Watch, begin, impact_of
-from rollback_provider.report.words import plural
 from rollback_provider.triggers.conditions import ConditionsTrigger
 
 
