@@ -21,6 +21,7 @@ def get_provider_info() -> dict[str, Any]:
                     f"rollback_provider.operators.{name}"
                     for name in (
                         "snapshot",
+                        "check",
                         "checkpoint",
                         "generate",
                         "go_no_go",

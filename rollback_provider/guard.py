@@ -12,10 +12,12 @@ from typing import Any
 from airflow.sdk import BaseOperator, TaskGroup, XComArg, chain
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.registry import parse_specs
 from rollback_provider.core.schedule import rollback_needs
 from rollback_provider.hooks.rollback_store import DEFAULT_STORE
+from rollback_provider.operators.check import RollbackCheckOperator
 from rollback_provider.operators.guarded import (
     GuardedBeginOperator,
     GuardedCheckpointOperator,
@@ -35,7 +37,7 @@ class Guard:
 
     :param go_no_go: decides whether the migration begins, if criteria were given
     :param migrate: the user's task or task group that migrates
-    :param verify: the user's task or task group that verifies the migration
+    :param verify: the task or task group that verifies the migration
     :param watch: the one that watches what it does to running systems, if there is one
     """
 
@@ -53,9 +55,10 @@ def rollback_guard(
     migration: str,
     components: Sequence[Mapping[str, Any]],
     migrate: Any,
-    verify: Any,
+    verify: Any = None,
     watch: Any | None = None,
     criteria: Sequence[Mapping[str, Any]] | None = None,
+    checks: Sequence[Mapping[str, Any]] = (),
     store: str = DEFAULT_STORE,
     quiet: bool = False,
     conflicts: str = "keep",
@@ -82,7 +85,9 @@ def rollback_guard(
     :param components: what is migrated, one mapping for each system: ``{"kind": "postgres", "name": "orders", "connection": "orders_db"}``
     :param migrate: what migrates: a ``@task`` function (gets the id ``migrate``), an operator or a task group. A function with a
         parameter ``snapshot_id`` is given it; ``RollbackStoreHook().migration(snapshot_id, "orders")`` then makes attribution exact.
-    :param verify: what fails unless the migration is good; like `migrate`, with the id ``verify_migration``
+    :param verify: what fails unless the migration is good; like `migrate`, with the id ``verify_migration``. Where not given, checks do
+    :param checks: what must hold after the migration, and after its rollback: ``{"kind": "sql", "name": …, "connection": …, "sql": …}``.
+        Without `verify` they decide alone; beside it both do
     :param watch: what watches running systems afterwards and fails where the migration has to be taken back: a
         :class:`~rollback_provider.sensors.trigger.RollbackTriggerSensor`, or like `verify`, with the id ``watch``
     :param criteria: what has to be true before the migration begins, decided by a task ``go_no_go`` between snapshot and migration:
@@ -99,14 +104,23 @@ def rollback_guard(
         and no ``execution_timeout`` unless it says otherwise.
 
     Raises ConfigurationError for a DAG with ``dagrun_timeout``, which would skip the rollback, and for a `migrate` or `verify` that is
-    no task.
+    no task, where there is neither `verify` nor a check of the migration, and for a check that is malformed.
     """
+    declared = parse_checks(checks)
+    checked = any(check.when != "rollback" for check in declared)
+    if verify is None and not checked:
+        raise ConfigurationError(
+            f"Nothing verifies migration {migration!r}",
+            state="The DAG was not loaded",
+            next_step="Give `checks`, or a task as `verify`",
+        )
     own = dict(task_args or {})
     work = Work()
     snapshot = GuardedSnapshotOperator(
         task_id="snapshot",
         migration=migration,
         components=[dict(each) for each in components],
+        checks=[check.model_dump(mode="json") for check in declared],
         store=store,
         work=work,
         **own,
@@ -118,7 +132,7 @@ def rollback_guard(
     for task in _tasks(migrating):
         _before_each_try(task, partial(refuse_used_snapshot, snapshot))
     checkpoint = GuardedCheckpointOperator(task_id="checkpoint", snapshot_id=before, quiet=quiet, store=store, **own)
-    verifying = _node(verify, "verify", "verify_migration", before)
+    verifying = _verify(verify, before, store, own, checked=checked)
     watching = _node(watch, "watch", "watch", before) if watch is not None else None
     proving = [verifying] if watching is None else [verifying, watching]
     work.watch(
@@ -162,6 +176,18 @@ def _go_no_go(snapshot_id: Any, criteria: Sequence[Mapping[str, Any]] | None, ar
     from rollback_provider.operators.go_no_go import RollbackGoNoGoOperator
 
     return RollbackGoNoGoOperator(task_id="go_no_go", snapshot_id=snapshot_id, criteria=criteria, **arguments)
+
+
+def _verify(verify: Any, snapshot_id: Any, store: str, arguments: Mapping[str, Any], *, checked: bool) -> Any:
+    """What verifies the migration: the declared checks, the user's own task, or the one before the other, in a group."""
+    if not checked:
+        return _node(verify, "verify", "verify_migration", snapshot_id)
+    if verify is None:
+        return RollbackCheckOperator(task_id="verify_migration", snapshot_id=snapshot_id, store=store, **arguments)
+    with TaskGroup("verify_migration") as group:
+        checking = RollbackCheckOperator(task_id="checks", snapshot_id=snapshot_id, store=store, **arguments)
+        checking >> _node(verify, "verify", "verify", snapshot_id)
+    return group
 
 
 def _execute(

@@ -101,11 +101,14 @@ COMMANDS = (
         "steps:snapshot",
         "Take a snapshot before a migration",
         _argument("--migration", metavar="NAME", required=True, help="Name of the migration"),
-        _argument("--components", metavar="FILE", required=True, help="YAML file that lists the components"),
+        _argument(
+            "--components", metavar="FILE", required=True, help="YAML file that lists the components, and the checks"
+        ),
     ),
     _command(
         "checkpoint", "steps:checkpoint", "Record what the migration changed, before applications write", SNAPSHOT
     ),
+    _command("check", "steps:check", "Run the checks declared for the migration, and say whether it is good", SNAPSHOT),
     _command(
         "generate",
         "steps:generate",

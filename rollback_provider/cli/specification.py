@@ -1,16 +1,20 @@
-"""Reads ``spec.yaml``: the components of a migration."""
+"""Reads ``spec.yaml``: the components of a migration, and its checks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.model import CheckSpec, ComponentSpec
 from rollback_provider.core.registry import parse_specs
 
 
-def read_specification(path: str) -> tuple[ComponentSpec, ...]:
-    """The components that a file lists under ``components:``. Raises ConfigurationError for whatever is wrong with it."""
+def read_specification(path: str) -> tuple[tuple[ComponentSpec, ...], tuple[CheckSpec, ...]]:
+    """The components that a file lists under ``components:``, and the checks under ``checks:``.
+
+    Raises ConfigurationError for whatever is wrong with it.
+    """
     import yaml
 
     try:
@@ -30,8 +34,8 @@ def read_specification(path: str) -> tuple[ComponentSpec, ...]:
             f"{path} has no list under `components:`",
             next_step="Write, for example: components: [{kind: postgres, name: orders, connection: orders_db}]",
         )
-    if unknown := sorted(map(str, document.keys() - {"components"})):
+    if unknown := sorted(map(str, document.keys() - {"components", "checks"})):
         raise ConfigurationError(
-            f"{path} has unknown keys: {', '.join(unknown)}", next_step="Only `components` is known"
+            f"{path} has unknown keys: {', '.join(unknown)}", next_step="Only `components` and `checks` are known"
         )
-    return parse_specs(document["components"])
+    return parse_specs(document["components"]), parse_checks(document.get("checks") or ())

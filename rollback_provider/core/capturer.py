@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import cast
 
+from rollback_provider.core.checking import seal_checks
 from rollback_provider.core.component import Blobs, Component, ConnectionResolver, Incremental, Progress
 from rollback_provider.core.errors import ConfigurationError, LockedError, StoreError
 from rollback_provider.core.lock import owner_of
@@ -13,8 +14,10 @@ from rollback_provider.core.model import (
     Attribution,
     BlobRef,
     Checkpoint,
+    CheckSpec,
     ComponentSpec,
     ComponentState,
+    SealedCheck,
     Snapshot,
     utcnow,
 )
@@ -57,11 +60,13 @@ def take_snapshot(
     progress: Progress,
     *,
     actor: str,
+    checks: Sequence[CheckSpec] = (),
     watch: Callable[[Component], None] = lambda _: None,
 ) -> Snapshot:
     """Captures every component and seals the snapshot. Nothing is sealed unless all succeed.
 
     :param migration: the migration's name, chosen by the user
+    :param checks: what must hold after the migration and after its rollback; sealed with it
     :param watch: told each component before it is used, so that a caller can cancel it
 
     Raises LockedError where a rollback has begun and is not finished: what is between two states is none to come back to.
@@ -70,8 +75,9 @@ def take_snapshot(
         raise ConfigurationError("The migration has no name")
     rollback_order(specs)
     repository = Repository(store)
+    sealed = seal_checks(checks, connections)
     while True:
-        snapshot, used = _captured(store, migration, specs, connections, progress, actor, watch)
+        snapshot, used = _captured(store, migration, specs, connections, progress, actor, watch, sealed)
         repository.save_snapshot(snapshot)
         if used <= set(repository.snapshot_ids()):
             return snapshot
@@ -87,6 +93,7 @@ def _captured(
     progress: Progress,
     actor: str,
     watch: Callable[[Component], None],
+    checks: tuple[SealedCheck, ...],
 ) -> tuple[Snapshot, set[str]]:
     """A snapshot that is not sealed yet, and the ids of the snapshots on which it builds."""
     created = utcnow()
@@ -109,7 +116,7 @@ def _captured(
         return cast(Incremental, component).capture_since(earlier, blobs, progress)
 
     states = _capture_all(store, specs, connections, capture, watch)
-    draft = Snapshot(id="", migration=migration, created=created, actor=actor, components=states)
+    draft = Snapshot(id="", migration=migration, created=created, actor=actor, components=states, checks=checks)
     return draft.model_copy(update={"id": make_id(migration, created, draft.to_json())}), used
 
 

@@ -79,7 +79,10 @@ class ComponentState(Model):
 
 
 class Snapshot(Model):
-    """The sealed record of all components' state before a migration, or before a rollback: then `undoes` names that rollback."""
+    """The sealed record of all components' state before a migration, or before a rollback: then `undoes` names that rollback.
+
+    :param checks: what the user has declared must hold after the migration, and after its rollback
+    """
 
     id: str
     migration: str
@@ -87,6 +90,38 @@ class Snapshot(Model):
     actor: str
     components: tuple[ComponentState, ...]
     undoes: str | None = None
+    checks: tuple[SealedCheck, ...] = ()
+
+
+class CheckSpec(Model):
+    """A check as a user declares it: what must hold once the migration is done, and once it has been taken back.
+
+    :param kind: which kind of check: ``sql``, ``expectations``, …
+    :param name: the user's name for it, unique among the checks of a snapshot
+    :param connection: id of the Airflow connection that leads to what is asked
+    :param when: after the ``migration`` alone, after the ``rollback`` alone, or after both
+    :param severity: what a check that fails counts as
+    :param timeout: seconds within which it must have answered; without an answer it is unknown
+    :param options: what else the kind takes; see the page on checks
+    """
+
+    kind: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=120)
+    connection: str | None = None
+    when: Literal["both", "migration", "rollback"] = "both"
+    severity: Literal["error", "warning"] = "error"
+    timeout: float = Field(default=60.0, gt=0, le=3600)
+    options: Json = Field(default_factory=dict)
+
+
+class SealedCheck(Model):
+    """A declared check as a snapshot keeps it, with all that running it takes.
+
+    :param baseline: what was measured before the migration, for a check that compares with it
+    """
+
+    spec: CheckSpec
+    baseline: Json | None = None
 
 
 class SoftDrop(Model):
@@ -366,12 +401,38 @@ class CheckStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Check(Model):
-    """One thing measured after a rollback.
+class Area(StrEnum):
+    """Which question about the systems a check answers."""
 
+    STRUCTURE = "structure"
+    """Is the schema what it was, object by object?"""
+    ROW_COUNTS = "rowCounts"
+    """Are there as many rows as there should be?"""
+    CHECKSUMS = "checksums"
+    """Is every row what it should be?"""
+    SAMPLES = "samples"
+    """Are rows that were picked at random the same, field by field?"""
+    REFERENTIAL_INTEGRITY = "referentialIntegrity"
+    """Does every reference lead to a row?"""
+    BUSINESS_RULES = "businessRules"
+    """Does what the user says about the data hold?"""
+    FUNCTION = "function"
+    """Does what relies on the data do its work?"""
+    PERFORMANCE = "performance"
+    """Is it as fast as it was?"""
+    STATE = "state"
+    """Is all else as it was: traffic, zones, flags, files, sequences?"""
+
+
+class Check(Model):
+    """One thing measured after a migration or a rollback.
+
+    :param component: the component's name; for a check that the user has declared, the connection that it asks
     :param name: what was checked: ``schema``, ``rows``, ``checksums``, ``foreign keys``, ``sequences``, …
     :param scope: of what: a table, or empty for the whole component
     :param differences: each difference by name, at most 100; ``detail`` says how many there are
+    :param area: which question it answers
+    :param link: where more is to be read
     """
 
     component: str
@@ -382,6 +443,8 @@ class Check(Model):
     actual: str = ""
     detail: str = ""
     differences: tuple[str, ...] = ()
+    area: Area = Area.STATE
+    link: str = ""
 
 
 class StepOutcome(Model):
@@ -443,12 +506,47 @@ class StepRecord(Model):
     estimate: float | None = None
 
 
+class Tally(Model):
+    """What the checks of one area add up to, and how many there are of each status."""
+
+    status: CheckStatus
+    passed: int = 0
+    failed: int = 0
+    warning: int = 0
+    unknown: int = 0
+
+
 class Verification(Model):
-    """The checks of a rollback and what they add up to."""
+    """Checks and what they add up to; made by :func:`rollback_provider.core.verdict.verdict`. An area without a check is None.
+
+    :param score: of 100: a check that passed counts whole, a warning half, one that failed or has no answer nothing
+    :param summary: the same in a sentence
+    """
 
     status: CheckStatus = CheckStatus.UNKNOWN
     finished: datetime | None = None
     checks: tuple[Check, ...] = ()
+    score: float | None = None
+    summary: str = ""
+    structure: Tally | None = None
+    row_counts: Tally | None = None
+    checksums: Tally | None = None
+    samples: Tally | None = None
+    referential_integrity: Tally | None = None
+    business_rules: Tally | None = None
+    function: Tally | None = None
+    performance: Tally | None = None
+    state: Tally | None = None
+
+
+class MigrationVerification(Model):
+    """The checks of a migration, run after it against the systems as it left them."""
+
+    id: str
+    snapshot_id: str
+    created: datetime
+    actor: str
+    verification: Verification
 
 
 class Scripts(Model):
@@ -493,6 +591,7 @@ class Record(Model):
     :param undoes: id of the rollback that this one undoes
     :param undone_by: id of the rollback that has undone this one
     :param cause: why it was begun, where that was said
+    :param migration_verification: the declared checks as they stood after the migration, when they were last run
     """
 
     rollback_id: str
@@ -511,4 +610,5 @@ class Record(Model):
     undoes: str | None = None
     undone_by: str | None = None
     cause: Cause | None = None
+    migration_verification: Verification | None = None
     execution: Execution

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.ledger import merge_ledgers
 from rollback_provider.core.model import (
-    CheckStatus,
     Event,
     Execution,
     Json,
@@ -27,6 +26,7 @@ from rollback_provider.core.model import (
     Verification,
 )
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.verdict import is_good
 
 
 def load_record(store: Store, rollback_id: str) -> Record:
@@ -36,7 +36,9 @@ def load_record(store: Store, rollback_id: str) -> Record:
 
 def make_record(store: Store, plan: Plan, journal: Journal) -> Record:
     """The output document, validated."""
-    snapshot = Repository(store).snapshot(plan.snapshot_id)
+    repository = Repository(store)
+    snapshot = repository.snapshot(plan.snapshot_id)
+    migrated = repository.verifications(plan.snapshot_id)
     record = Record(
         rollback_id=plan.rollback_id,
         timestamp=plan.created,
@@ -61,6 +63,7 @@ def make_record(store: Store, plan: Plan, journal: Journal) -> Record:
         undoes=snapshot.undoes,
         undone_by=journal.undone_by,
         cause=plan.cause,
+        migration_verification=migrated[-1].verification if migrated else None,
         execution=_execution(plan, journal),
     )
     _validator().validate(record.to_json())
@@ -111,7 +114,7 @@ def _execution(plan: Plan, journal: Journal) -> Execution:
 
 
 def _status(journal: Journal, verification: Verification) -> Literal["ready", "executed", "verified"]:
-    if verification.status in {CheckStatus.PASSED, CheckStatus.WARNING}:
+    if is_good(verification):
         return "verified"
     return "executed" if journal.executed else "ready"
 

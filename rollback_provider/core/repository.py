@@ -5,6 +5,7 @@ Object names, relative to the store's root::
     snapshots/<snapshot id>                       sealed, create-only
     checkpoints/<snapshot id>/<checkpoint id>     sealed, create-only
     decisions/<snapshot id>/<decision id>         sealed, create-only
+    verifications/<snapshot id>/<verification id> sealed, create-only
     acceptances/<snapshot id>                     create-only
     rollbacks/<rollback id>/plan                  sealed, create-only
     rollbacks/<rollback id>/journal/<lane>/<number>
@@ -30,7 +31,7 @@ from pydantic import ValidationError
 from rollback_provider.core.component import Blobs
 from rollback_provider.core.decision import Decision
 from rollback_provider.core.errors import IntegrityError, NotFoundError
-from rollback_provider.core.model import Acceptance, Checkpoint, Json, Model, Plan, Snapshot
+from rollback_provider.core.model import Acceptance, Checkpoint, Json, MigrationVerification, Model, Plan, Snapshot
 
 
 class Store(Blobs, Protocol):
@@ -70,7 +71,7 @@ def make_id(label: str, created: datetime, document: Json) -> str:
 
 
 M = TypeVar("M", bound=Model)
-S = TypeVar("S", Snapshot, Checkpoint, Decision, Plan)
+S = TypeVar("S", Snapshot, Checkpoint, Decision, MigrationVerification, Plan)
 
 
 def parse(model: type[M], document: Json, what: str) -> M:
@@ -124,6 +125,17 @@ class Repository:
         names = list(self.store.names(f"decisions/{snapshot_id}/"))
         found = [self._load(Decision, name, name.rpartition("/")[2], "decision") for name in names]
         return sorted(found, key=lambda decision: decision.created)
+
+    def save_verification(self, verification: MigrationVerification) -> None:
+        """Seals the result of a migration's checks. Raises AlreadyExistsError."""
+        self.store.create(f"verifications/{verification.snapshot_id}/{verification.id}", verification.to_json())
+
+    def verifications(self, snapshot_id: str) -> list[MigrationVerification]:
+        """All results of a migration's checks, oldest first."""
+        prefix = f"verifications/{snapshot_id}/"
+        names = [name.removeprefix(prefix) for name in self.store.names(prefix)]
+        found = [self._load(MigrationVerification, prefix + name, name, "verification") for name in names]
+        return sorted(found, key=lambda verification: verification.created)
 
     def save_acceptance(self, acceptance: Acceptance) -> None:
         """Writes down that a migration stays. Raises AlreadyExistsError."""

@@ -1,18 +1,23 @@
-"""Measures whether a rollback is complete, component by component, and keeps the result in the journal."""
+"""Measures whether a migration is good, and whether a rollback is complete, and keeps the results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from rollback_provider.core.checking import run_checks
 from rollback_provider.core.component import Component, ConnectionResolver, Progress
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import Check, CheckStatus, Json, Record, Verification, utcnow
+from rollback_provider.core.model import Check, Json, MigrationVerification, Record, utcnow
 from rollback_provider.core.record import execution_ledger, make_record
 from rollback_provider.core.registry import build, require_same_system
-from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.repository import Repository, Store, make_id
 from rollback_provider.core.schedule import all_side_by_side
+from rollback_provider.core.verdict import verdict
+
+_DECLARED = "declared checks"
+"""Stands for them among the names of components, which have no space."""
 
 
 def verify(
@@ -24,7 +29,9 @@ def verify(
     actor: str,
     watch: Callable[[Component], None] = lambda _: None,
 ) -> Record:
-    """Runs every component's checks and returns the record; its status is ``verified`` only where all passed or warned.
+    """Runs every component's checks, and those that the user has declared, and returns the record.
+
+    Its status is ``verified`` only where all passed or warned.
 
     Raises ConfigurationError where the rollback was not executed.
     """
@@ -56,6 +63,8 @@ def verify(
     states = {state.spec.name: state for state in snapshot.components}
 
     def measure(name: str) -> list[Check]:
+        if name == _DECLARED:
+            return run_checks(snapshot.checks, "rollback", connections)
         component = build(states[name].spec, connections)
         watch(component)
         try:
@@ -66,17 +75,29 @@ def verify(
         finally:
             component.close()
 
-    chosen = [name for name in states if name in parts]
-    checks = [check for each in all_side_by_side(chosen, measure).values() for check in each]
-    result = Verification(status=overall(checks), finished=utcnow(), checks=tuple(checks))
+    chosen = [name for name in states if name in parts] + ([_DECLARED] if snapshot.checks else [])
+    result = verdict([check for each in all_side_by_side(chosen, measure).values() for check in each])
     journal.append("verified", actor=actor, data=result.to_json())
     return make_record(store, plan, journal)
 
 
-def overall(checks: Iterable[Check]) -> CheckStatus:
-    """What checks add up to: the worst of them; unknown where there are none."""
-    found = {check.status for check in checks}
-    for status in (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED):
-        if status in found:
-            return status
-    return CheckStatus.UNKNOWN
+def verify_migration(
+    store: Store, snapshot_id: str, connections: ConnectionResolver, *, actor: str
+) -> MigrationVerification:
+    """Runs the checks that were declared for the migration, and keeps the result in the store. Reads the systems only.
+
+    Raises ConfigurationError where none was declared.
+    """
+    repository = Repository(store)
+    snapshot = repository.snapshot(snapshot_id)
+    if not any(check.spec.when != "rollback" for check in snapshot.checks):
+        raise ConfigurationError(
+            f"Snapshot {snapshot_id} holds no check of the migration",
+            state="Nothing was verified",
+            next_step="Declare checks where the snapshot is taken",
+        )
+    result = verdict(run_checks(snapshot.checks, "migration", connections))
+    draft = MigrationVerification(id="", snapshot_id=snapshot_id, created=utcnow(), actor=actor, verification=result)
+    made = draft.model_copy(update={"id": make_id("verification", draft.created, draft.to_json())})
+    repository.save_verification(made)
+    return made

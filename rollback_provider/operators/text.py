@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from rollback_provider.core.model import Record
+from rollback_provider.core.model import Record, Verification
 from rollback_provider.report import facts
 from rollback_provider.report.terminal import checks_table, plan_table
 from rollback_provider.report.words import duration, number
@@ -45,7 +45,15 @@ def execution_text(record: Record) -> list[str]:
 
 def verification_text(record: Record) -> list[str]:
     """Each check, those that need a look first, with every difference by name."""
-    return [*_lines(checks_table(record)), f"{facts.outcome(record).title}. {facts.outcome(record).sentence}"]
+    return [
+        *checks_text(record.execution.verification),
+        f"{facts.outcome(record).title}. {facts.outcome(record).sentence}",
+    ]
+
+
+def checks_text(verification: Verification) -> list[str]:
+    """Each check, those that need a look first, with every difference by name, and what they add up to."""
+    return _lines(checks_table(verification))
 
 
 def _step(step_id: str, title: str, seconds: float | None, detail: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from rollback_provider.core.errors import VerificationError
 from rollback_provider.core.model import CheckStatus, Record
+from rollback_provider.core.verdict import refusal
 from rollback_provider.core.verifier import verify
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor
@@ -53,13 +53,10 @@ def refuse_unverified(record: Record) -> None:
     if record.execution.status == "verified":
         return
     verification = record.execution.verification
-    wrong = [check for check in verification.checks if check.status in {CheckStatus.FAILED, CheckStatus.UNKNOWN}]
-    named = (
-        "; ".join(f"{check.component} {check.name} {check.scope}".strip() for check in wrong[:5]) or "no check was made"
-    )
-    more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-    error = VerificationError(
-        f"Rollback {record.rollback_id} is not verified, {len(wrong)} of {len(verification.checks)} checks say so: {named}{more}",
+    error = refusal(
+        f"Rollback {record.rollback_id}",
+        verification,
+        state="The rollback was executed; the differences are in its record",
         next_step="Read the differences in this log, then generate a new rollback to the same snapshot: it holds only what is left to do",
     )
     if verification.status is CheckStatus.FAILED:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic.alias_generators import to_snake
+
 from rollback_provider.core.ledger import merge_ledgers
 from rollback_provider.core.model import (
     Action,
+    Area,
     Attribution,
     Check,
     CheckStatus,
@@ -18,6 +21,8 @@ from rollback_provider.core.model import (
     Policy,
     Record,
     StepRecord,
+    Tally,
+    Verification,
 )
 from rollback_provider.core.words import plural
 from rollback_provider.report.words import duration, number
@@ -192,6 +197,39 @@ def sorted_checks(checks: Iterable[Check]) -> list[Check]:
     """Checks with those that need a look first, otherwise in the order they were made."""
     order = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
     return sorted(checks, key=lambda check: order.index(check.status))
+
+
+AREAS: dict[Area, str] = {
+    Area.STRUCTURE: "Structure",
+    Area.ROW_COUNTS: "Row counts",
+    Area.CHECKSUMS: "Checksums",
+    Area.SAMPLES: "Samples",
+    Area.REFERENTIAL_INTEGRITY: "Referential integrity",
+    Area.BUSINESS_RULES: "Business rules",
+    Area.FUNCTION: "Function",
+    Area.PERFORMANCE: "Performance",
+    Area.STATE: "Other state",
+}
+
+
+def areas(verification: Verification) -> list[tuple[str, Tally]]:
+    """What was found in each area, by name."""
+    found = [(name, getattr(verification, to_snake(area))) for area, name in AREAS.items()]
+    return [(name, tally) for name, tally in found if tally is not None]
+
+
+def tally_text(tally: Tally) -> str:
+    """How many checks there are of each status: ``1 failed, 3 passed``."""
+    counts = {status: getattr(tally, status.value) for status in CheckStatus}
+    order = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
+    return ", ".join(f"{number(counts[status])} {status.value}" for status in order if counts[status])
+
+
+def score_sentence(verification: Verification) -> str:
+    """What all checks add up to."""
+    if verification.score is None:
+        return "No check was made, so nothing is known."
+    return f"Score {verification.score:g} of 100. {verification.summary}."
 
 
 def outcome(record: Record) -> Outcome:

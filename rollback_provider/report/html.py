@@ -26,7 +26,8 @@ def to_html(record: Record) -> str:
             outcome=facts.outcome(record),
             timeline=timeline(record),
             analysis=analysis(record),
-            checks=facts.sorted_checks(run.verification.checks),
+            verified=run.verification,
+            migrated=record.migration_verification,
             ledger=facts.whole_ledger(record),
             groups=facts.ledger_groups(facts.whole_ledger(record)),
             lock=facts.longest_lock(run.steps),
@@ -53,9 +54,13 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "ATTRIBUTIONS": facts.ATTRIBUTIONS,
+        "areas": facts.areas,
         "ledger_sentence": facts.ledger_sentence,
         "plural": plural,
         "policy_sentence": facts.policy_sentence,
+        "score_sentence": facts.score_sentence,
+        "sorted_checks": facts.sorted_checks,
         "step_seconds": facts.step_seconds,
+        "tally_text": facts.tally_text,
     }
     return environment

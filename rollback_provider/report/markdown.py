@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from rollback_provider.core.model import Check, Json, LedgerEntry, Plan, Record, StepRecord
+from rollback_provider.core.model import Check, Json, LedgerEntry, Plan, Record, StepRecord, Verification
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts
 from rollback_provider.report.analysis import Part, analysis
@@ -19,14 +19,15 @@ SHOWN = 5
 def to_markdown(record: Record) -> str:
     """The whole story of a rollback. Everything that comes from the record is escaped."""
     run = record.execution
-    outcome = facts.outcome(record)
+    outcome, migrated = facts.outcome(record), record.migration_verification
     return _document(
         f"# Rollback of {escape(record.migration)}",
         f"**{outcome.title}.** {escape(outcome.sentence)}",
         _facts(record),
         f"## What stopped it\n\n{fence(run.error)}" if run.error else "",
         _section("Analysis", *map(_part, analysis(record))),
-        _section("Checks", _checks(run.verification.checks)),
+        _section("Checks", _checks(run.verification)),
+        _section("Checks of the migration", _checks(migrated)) if migrated else "",
         _section("Ledger", _ledger(record)),
         _section("Steps", _steps(run.steps)),
         _section("To know", _list(record.notes)) if record.notes else "",
@@ -125,7 +126,8 @@ def _part(part: Part) -> str:
     return "\n\n".join(filter(None, (f"### {part.title}", lines, table(part.headings, rows) if rows else "")))
 
 
-def _checks(checks: Sequence[Check]) -> str:
+def _checks(verification: Verification) -> str:
+    checks = verification.checks
     if not checks:
         return "No check has run yet."
     rows = [
@@ -137,7 +139,11 @@ def _checks(checks: Sequence[Check]) -> str:
         for check in facts.sorted_checks(checks)
         if check.differences
     ]
-    return "\n\n".join([table(["Result", "Check", "Of", "Found"], rows), *differences])
+    areas = [(name, tally.status.value, facts.tally_text(tally)) for name, tally in facts.areas(verification)]
+    total = [facts.score_sentence(verification), table(["Area", "Result", "Checks"], areas)] if areas else []
+    links = _list(dict.fromkeys(f"More of {check.name}: {check.link}" for check in checks if check.link))
+    parts = [*total, table(["Result", "Check", "Of", "Found"], rows), links, *differences]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _finding(check: Check) -> str:

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rollback_provider.core.model import CheckStatus, Ledger, LedgerEntry, Plan, Record
+from rollback_provider.core.model import CheckStatus, Ledger, LedgerEntry, Plan, Record, Verification
 from rollback_provider.report import facts
 from rollback_provider.report.timeline import Bar
 from rollback_provider.report.timeline import timeline as lay_out
@@ -50,7 +50,7 @@ def full_report(record: Record) -> Group:
         Text(),
         timeline(record),
         Text(),
-        checks_table(record),
+        checks_table(record.execution.verification),
         Text(),
         outcome_panel(record),
     )
@@ -116,9 +116,9 @@ def timeline(record: Record) -> RenderableType:
     return Group(table, held) if lock else table
 
 
-def checks_table(record: Record) -> RenderableType:
+def checks_table(verification: Verification) -> RenderableType:
     """What was measured, with what needs a look first and each difference by name."""
-    checks = facts.sorted_checks(record.execution.verification.checks)
+    checks = facts.sorted_checks(verification.checks)
     if not checks:
         return Group(_heading("Checks"), Text("No check has run yet."))
     table = _table("Checks")
@@ -131,11 +131,14 @@ def checks_table(record: Record) -> RenderableType:
         if check.expected != check.actual:
             lead = "; " if check.detail else ""
             found.append(f"{lead}expected {shorten(check.expected)}, found {shorten(check.actual)}")
+        if check.link:
+            found.append(f"\n{check.link}", style="dim")
         for difference in check.differences:
             found.append(f"\n{difference}", style=CHECKS[check.status])
         of = f"{check.component} {check.scope}".strip()
         table.add_row(Text(check.status.value, style=CHECKS[check.status]), Text(check.name), Text(of), found)
-    return table
+    told = "\n".join(f"{name}: {facts.tally_text(tally)}" for name, tally in facts.areas(verification))
+    return Group(table, Text(told, style="dim"), Text(facts.score_sentence(verification))) if told else table
 
 
 def outcome_panel(record: Record) -> Panel:

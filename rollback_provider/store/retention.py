@@ -1,10 +1,10 @@
 """Retention: removes snapshots that no rule keeps, and blobs that nothing refers to any more.
 
 Order of removal, so that a crash at any point leaves a store in which every document's references resolve: a
-rollback's plan, then its journal; a snapshot, then its checkpoints and its acceptance; blobs last. The first of each pair is what makes
-the second reachable, so what a crash leaves behind is garbage that nobody can meet, and the next run removes it. The
-other way round, a snapshot would for a moment have lost its checkpoint, and a rollback planned then could no longer
-tell the migration's changes from an application's.
+rollback's plan, then its journal; a snapshot, then its checkpoints, its verifications and its acceptance; blobs last.
+The first of each is what makes the others reachable, so what a crash leaves behind is garbage that nobody can meet, and
+the next run removes it. The other way round, a snapshot would for a moment have lost its checkpoint, and a rollback
+planned then could no longer tell the migration's changes from an application's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from rollback_provider.store.snapshot_store import SnapshotStore
 DEFAULT_GRACE = timedelta(hours=48)
 """Nothing younger than this is removed. A capture must be sealed within this time less 24 hours (see
 ``REUSE_WITHIN``)."""
+
+_BEHIND = ("checkpoints", "decisions", "verifications")
+"""Folders with one of their own for each snapshot."""
 
 _REFERENCE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -176,9 +179,9 @@ def _documents_of(store: SnapshotStore, snapshot_id: str, rollback_ids: list[str
     names: list[str] = []
     for rollback_id in rollback_ids:
         names += [f"rollbacks/{rollback_id}/plan", *store.names(f"rollbacks/{rollback_id}/journal/")]
-    decided = store.names(f"decisions/{snapshot_id}/")
     accepted = [name for name in store.names("acceptances/") if name == f"acceptances/{snapshot_id}"]
-    return [*names, f"snapshots/{snapshot_id}", *store.names(f"checkpoints/{snapshot_id}/"), *decided, *accepted]
+    behind = [name for kind in _BEHIND for name in store.names(f"{kind}/{snapshot_id}/")]
+    return [*names, f"snapshots/{snapshot_id}", *behind, *accepted]
 
 
 def _unreachable(store: SnapshotStore, inventory: _Inventory, cutoff: datetime) -> list[str]:
@@ -191,8 +194,8 @@ def _unreachable(store: SnapshotStore, inventory: _Inventory, cutoff: datetime) 
     planned = inventory.rollback_ids
     names += [name for name in store.names_before("rollbacks/", cutoff) if name.split("/")[1] not in planned]
     known = inventory.snapshots
-    for folder in ("checkpoints/", "decisions/", "acceptances/"):
-        names += [name for name in store.names_before(folder, cutoff) if name.split("/")[1] not in known]
+    for kind in (*_BEHIND, "acceptances"):
+        names += [name for name in store.names_before(f"{kind}/", cutoff) if name.split("/")[1] not in known]
     return names
 
 

@@ -8,7 +8,7 @@ from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.executor import abandon
 from rollback_provider.core.model import Check, CheckStatus
 from rollback_provider.core.record import load_record
-from rollback_provider.core.verifier import overall
+from rollback_provider.core.verdict import overall
 from tests.core.setting import ACTOR, Setting
 
 

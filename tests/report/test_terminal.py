@@ -77,7 +77,7 @@ def test_timeline_of_nothing(make_record: RecordMaker) -> None:
 
 
 def test_checks_name_each_difference(make_record: RecordMaker) -> None:
-    text = shown(terminal.checks_table(make_record()))
+    text = shown(terminal.checks_table(make_record().execution.verification))
     assert text.index("warning") < text.index("passed")
     assert "remark: was 4th, is 7th" in text
 

@@ -42,7 +42,7 @@ def accept(session: Session) -> int:
 def dropped(session: Session) -> int:
     """Lists what is soft-dropped."""
     file = session.arguments.components
-    specs = read_specification(file) if file else acceptance.systems_of(session.store)
+    specs = read_specification(file)[0] if file else acceptance.systems_of(session.store)
     found = acceptance.list_soft_drops(specs, session.connections, watch=session.interrupt.watch)
     session.emit(
         {"dropped": [drop.to_json() for drop in found]}, _table(found) if found else "Nothing is soft-dropped."

@@ -1,4 +1,4 @@
-"""The steps of a rollback: snapshot, checkpoint, generate, execute, verify; and abandon."""
+"""The steps of a rollback: snapshot, checkpoint, check, generate, execute, verify; and abandon."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from rollback_provider.core import capturer, executor, planner, verifier
 from rollback_provider.core import undo as undoing
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.model import Plan, Policy
+from rollback_provider.core.verdict import is_good
 
 
 def snapshot(session: Session) -> int:
     """Takes a snapshot."""
-    specs = read_specification(session.arguments.components)
+    specs, checks = read_specification(session.arguments.components)
     taken = capturer.take_snapshot(
         session.store,
         session.arguments.migration,
@@ -24,6 +25,7 @@ def snapshot(session: Session) -> int:
         session.connections,
         session.progress,
         actor=session.actor,
+        checks=checks,
         watch=session.interrupt.watch,
     )
     session.emit(
@@ -49,6 +51,20 @@ def checkpoint(session: Session) -> int:
         f"Checkpoint {taken.id} is sealed. To go back: rollbackctl generate {taken.snapshot_id}",
     )
     return 0
+
+
+def check(session: Session) -> int:
+    """Verifies a migration. The exit code says whether it is good."""
+    made = verifier.verify_migration(
+        session.store, session.arguments.snapshot_id, session.connections, actor=session.actor
+    )
+    if session.arguments.json:
+        session.emit(made.to_json())
+    else:
+        from rollback_provider.report.terminal import checks_table
+
+        session.emit(None, checks_table(made.verification))
+    return 0 if is_good(made.verification) else exits.NOT_VERIFIED
 
 
 def generate(session: Session) -> int:
@@ -156,7 +172,7 @@ def verify(session: Session) -> int:
     else:
         from rollback_provider.report.terminal import checks_table, outcome_panel
 
-        session.emit(None, checks_table(record), outcome_panel(record))
+        session.emit(None, checks_table(record.execution.verification), outcome_panel(record))
     return 0 if record.execution.status == "verified" else exits.NOT_VERIFIED
 
 

@@ -25,8 +25,14 @@ from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.components.postgres.undo.done import Done
 from rollback_provider.core.component import BlobReader, Progress
-from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
+from rollback_provider.core.model import Area, Check, CheckStatus, ComponentPlan, Json
 
+AREAS = {
+    "schema": Area.STRUCTURE,
+    "rows": Area.ROW_COUNTS,
+    "checksum": Area.CHECKSUMS,
+    "foreign keys": Area.REFERENTIAL_INTEGRITY,
+}
 SHOWN = 100
 """Differences named in one check; the rest are counted."""
 Rows = dict[tuple[str | None, ...], set[str]]
@@ -301,6 +307,7 @@ class Verifier:
             actual=actual,
             detail=detail,
             differences=tuple(differences)[:SHOWN],
+            area=AREAS.get(name, Area.STATE),
         )
 
 
