@@ -25,7 +25,7 @@ SOURCES := rollback_provider tests dags docs benchmarks
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo demo-cutover test lint types layers docs pytest matrix moments histories corpus bench lock format clean
+.PHONY: help install demo demo-cutover test lint types layers docs pytest matrix moments histories planted corpus bench lock format clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,6 +78,9 @@ HISTORIES ?= $(shell date +%Y%j)0000-$(shell date +%Y%j)1999
 histories: $(STAMP) $(SERVERS) ## Run thousands of random histories of a database, HISTORIES=first-last, for the night
 	@echo 'Histories $(HISTORIES)'
 	HISTORIES=$(HISTORIES) $(BIN)/pytest --numprocesses auto --dist worksteal tests/components/test_histories.py
+
+planted: $(STAMP) $(SERVERS) ## Plant every defect in a database that was taken back, and see each one named
+	PLANTED=all $(BIN)/pytest tests/components/test_planted_defects.py
 
 .work/postgres/%/.installed: tests/postgres/%.lock | $(STAMP)
 	@echo 'Fetching PostgreSQL $*'

@@ -74,3 +74,8 @@ class FragileComponent(MemoryComponent):
             FragileComponent.failures -= 1
             raise StepFailedError("The backend was killed", component=self.spec.name)
         return super().apply(step, blobs, notes, progress)
+
+
+def costs_something(system: str) -> bool:
+    """A check: whether order 1 has a price."""
+    return read_system(system)["orders"]["1"]["total"] != "0"

@@ -8,6 +8,7 @@ import pytest
 
 from rollback_provider.components.memory import State, create_system, read_system, remove_system
 from rollback_provider.core import registry
+from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository
 from rollback_provider.store import SnapshotStore
@@ -238,3 +239,49 @@ def test_components_are_tasks_of_their_own_and_one_is_retried_by_itself(
     assert {step.component: step.attempts for step in steps} == {"site": 2, "shop": 1, "flags": 1}
     for name in systems[1:]:
         remove_system(name)
+
+
+def test_declared_checks_verify_the_migration_and_its_rollback(
+    migrate: Callable[..., Run], system: str, memory_store: SnapshotStore
+) -> None:
+    run = migrate("checked")
+    assert ended(run) == ("failed", "ROLLED_BACK")
+    assert run.states["verify_migration"] == "failed"
+    assert read_system(system) == BEFORE
+    record = load_record(memory_store, run.xcom("rollback.verify"))
+    before, after = record.migration_verification, record.execution.verification
+    assert before
+    assert [(check.name, check.status.value) for check in before.checks] == [("order 1 costs something", "failed")]
+    assert (before.score, before.function and before.function.failed) == (0, 1)
+    assert ("order 1 costs something", "passed") in [(check.name, check.status.value) for check in after.checks]
+    assert (after.score, after.status.value) == (100, "passed")
+
+
+def test_checks_of_the_rollback_alone_leave_the_migration_to_a_task(
+    migrate: Callable[..., Run], memory_store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECK", "fail")
+    run = migrate("checked_beside")
+    assert ended(run) == ("failed", "ROLLED_BACK")
+    record = load_record(memory_store, run.xcom("rollback.verify"))
+    assert record.migration_verification is None
+    assert "order 1 costs something" in {check.name for check in record.execution.verification.checks}
+
+
+@pytest.mark.parametrize(
+    ("checks", "message"),
+    [
+        ([], "Nothing verifies migration 'shop'"),
+        ([{"kind": "callable", "name": "x", "callable": "a:b", "when": "rollback"}], "Nothing verifies"),
+        ([{"kind": "sql", "name": "paid", "sql": "select 1"}], "'paid' names no connection"),
+    ],
+)
+def test_a_guard_without_a_check_that_makes_sense_is_refused(checks: list[dict[str, str]], message: str) -> None:
+    from airflow.sdk import DAG, task
+
+    from rollback_provider.guard import rollback_guard
+
+    with DAG("bad", schedule=None), pytest.raises(ConfigurationError, match=message):
+        rollback_guard(
+            migration="shop", components=[{"kind": "memory", "name": "shop"}], migrate=task(lambda: None), checks=checks
+        )

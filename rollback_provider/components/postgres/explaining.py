@@ -94,6 +94,17 @@ def explain(
     return ("listed in the ledger" if excused else "changed by applications"), ""
 
 
+def describe(table: Table, key: bytes, now: bytes | None, before: bytes | None) -> str:
+    """What of a row differs from the snapshot, in words."""
+    names = [c.name for c in table.stored_columns]
+    label = ", ".join(f"{name}={value}" for name, value in texts(names[: len(table.key)], key.split(b"\t")).items())
+    if before is None or now is None:
+        return f"row {label} is {'new' if before is None else 'gone'}"
+    pairs = zip(names, now.split(b"\t"), before.split(b"\t"), strict=True)
+    changed = [f"{name} is {text(new)!r}, was {text(old)!r}" for name, new, old in pairs if new != old]
+    return f"row {label}: {'; '.join(changed)}"
+
+
 def _remember(touched: Touched, op: str, line: bytes, width: int, columns: Sequence[Column]) -> None:
     fields = line.split(b"\t")
     key = b"\t".join(fields[:width])

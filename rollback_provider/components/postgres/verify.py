@@ -1,40 +1,42 @@
-"""Measures whether a database is back: schema, every row, foreign keys, sequences.
+"""Measures whether a database is back: schema, every row, what the ledger promised, foreign keys, sequences.
 
 A table is read and hashed whole and compared with the snapshot, or, where it is large and its rows' places prove which of them nobody has
 written, all others are. Where it differs, the rows that differ are found and each must be explained: by the ledger, or as an application's
-own. Counts and checksums then prove that nothing else differs.
+own. Counts and checksums then prove that nothing else differs, and a random sample of rows, read by key, that they tell the truth.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from rollback_provider.components.postgres.actions import flat
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.blocks import total
-from rollback_provider.components.postgres.catalog import Catalog, differences
+from rollback_provider.components.postgres.catalog import Catalog
 from rollback_provider.components.postgres.comparing import Difference, RowComparer, Traced, balance_of
 from rollback_provider.components.postgres.copier import Copied, Copier
 from rollback_provider.components.postgres.delta import whole
-from rollback_provider.components.postgres.explaining import explain, read_listed, read_touched, written_by
+from rollback_provider.components.postgres.explaining import describe, explain, read_listed, read_touched, written_by
+from rollback_provider.components.postgres.lookup import Key
+from rollback_provider.components.postgres.promises import Promises, broken
 from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum
-from rollback_provider.components.postgres.sequences import is_behind, sequence_values
+from rollback_provider.components.postgres.sampling import CONFIDENCE, bound, pick, unlike
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.structure import (
+    SHOWN,
+    foreign_key_check,
+    make_check,
+    schema_check,
+    sequence_check,
+)
 from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.components.postgres.undo.done import Done
 from rollback_provider.core.component import BlobReader, Progress
-from rollback_provider.core.model import Area, Check, CheckStatus, ComponentPlan, Json
+from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
 
-AREAS = {
-    "schema": Area.STRUCTURE,
-    "rows": Area.ROW_COUNTS,
-    "checksum": Area.CHECKSUMS,
-    "foreign keys": Area.REFERENTIAL_INTEGRITY,
-}
-SHOWN = 100
-"""Differences named in one check; the rest are counted."""
 Rows = dict[tuple[str | None, ...], set[str]]
 """Rows of one table that the ledger says stay as they are."""
 
@@ -75,14 +77,18 @@ class Verifier:
     ) -> list[Check]:
         """All checks, in the order in which a person would ask."""
         tables = {table.scope: table for table in now.tables()}
-        checks = [self._schema(then, now)]
+        checks = [schema_check(self._component, then, now)]
         pairs: list[tuple[Table, Table]] = []
         for rows in self._base.tables.values():
             found = tables.get(rows.table.scope)
             if found is None or not {c.name for c in rows.table.columns} <= {c.name for c in found.columns}:
                 checks.append(
-                    self._check(
-                        "rows", rows.table.scope, CheckStatus.FAILED, differences=["the table or a column is missing"]
+                    make_check(
+                        self._component,
+                        "rows",
+                        rows.table.scope,
+                        CheckStatus.FAILED,
+                        differences=["the table or a column is missing"],
                     )
                 )
             else:
@@ -99,74 +105,20 @@ class Verifier:
             progress,
             f"{self._component}: reading rows",
         )
-        listed = read_listed(ledger)
+        promises = Promises()
+        listed = read_listed(promises.reading(ledger))
         for table, found in pairs:
             excused = listed.get(table.scope, {})
+            kept = promises.kept.get(table.scope)
+            if kept and table.key:
+                checks.append(self._promised(table, found, kept, promises.counts[table.scope]))
             if table.oid in traced:
-                checks += self._traced(table, traced[table.oid], excused)
+                checks += self._traced(table, found, traced[table.oid], excused)
             else:
                 checks += self._table(table, found, copied[str(table.oid)], excused)
-        checks.append(self._foreign_keys(then))
-        checks.append(self._sequences(sequences))
+        checks.append(foreign_key_check(self._component, self._session, then))
+        checks.append(sequence_check(self._component, self._session, sequences))
         return checks
-
-    # Schema, foreign keys, sequences ----------------------------------------------------------------------------------------
-
-    def _schema(self, then: Catalog, now: Catalog) -> Check:
-        found = differences(then, now)
-        return self._check(
-            "schema",
-            "",
-            CheckStatus.FAILED if found else CheckStatus.PASSED,
-            expected=then.fingerprint(),
-            actual=now.fingerprint(),
-            detail=f"{len(found)} differences" if found else "the fingerprint is that of the snapshot",
-            differences=found,
-        )
-
-    def _foreign_keys(self, then: Catalog) -> Check:
-        wanted = {e.name: e.facts["valid"] for e in then.entries if e.kind == "constraint" and e.facts["type"] == "f"}
-        found = {
-            tuple(name): valid
-            for name, valid in self._session.execute(
-                "select array[n.nspname, c.relname, k.conname], k.convalidated from pg_constraint k join pg_class c on c.oid = k.conrelid"
-                " join pg_namespace n on n.oid = c.relnamespace where k.contype = 'f'"
-            ).fetchall()
-        }
-        wrong = [
-            f"{'.'.join(name)} is {'not validated' if name in found else 'missing'}"
-            for name, valid in wanted.items()
-            if name not in found or (valid and not found[name])
-        ]
-        return self._check(
-            "foreign keys",
-            "",
-            CheckStatus.FAILED if wrong else CheckStatus.PASSED,
-            expected=f"{len(wanted):,}, {sum(wanted.values()):,} of them validated",
-            actual=f"{len(wanted) - len(wrong):,} as they were",
-            differences=wrong,
-        )
-
-    def _sequences(self, then: Json) -> Check:
-        present = self._session.execute(
-            "select name from unnest(%s::text[]) name where to_regclass(name) is not null", [list(then)]
-        ).fetchall()
-        now = sequence_values(self._session, [name for (name,) in present])
-        found = [
-            f"{name} stands at {now[name][0] if name in now else 'nothing'}, behind {value[0]}"
-            for name, value in then.items()
-            if name not in now or is_behind(now[name], value)
-        ]
-        return self._check(
-            "sequences",
-            "",
-            CheckStatus.FAILED if found else CheckStatus.PASSED,
-            expected=f"{len(then):,} at or past the snapshot's value",
-            actual=f"{len(then) - len(found):,}",
-            differences=found,
-        )
-
-    # Rows -----------------------------------------------------------------------------------------------------------------
 
     def _table(self, table: Table, found: Table, copied: Copied, listed: Rows) -> list[Check]:
         """Checks of a table that was read whole."""
@@ -177,18 +129,19 @@ class Verifier:
         differences: Iterable[Difference] = ()
         if (rows, expected) != (copied.rows, actual):
             differences = self._comparer.differences(table, found, rows, copied.rows, expected, actual)
-        return self._compared(table, (rows, copied.rows), (expected, actual), differences, listed)
+        return self._compared(table, found, (rows, copied.rows), (expected, actual), differences, listed)
 
-    def _traced(self, table: Table, traced: Traced, listed: Rows) -> list[Check]:
+    def _traced(self, table: Table, found: Table, traced: Traced, listed: Rows) -> list[Check]:
         """Checks of a table of which only the rows that were written since were read."""
         rows = self._base.rows(table.oid)
         sums = traced.expected, traced.actual
         how = f"{traced.left:,} rows not written since they were copied; {traced.written:,} compared: "
-        return self._compared(table, (rows, traced.rows), sums, traced.differences, listed, how)
+        return self._compared(table, found, (rows, traced.rows), sums, traced.differences, listed, how)
 
     def _compared(
         self,
         table: Table,
+        found: Table,
         rows: tuple[int, int],
         sums: tuple[int, int],
         differences: Iterable[Difference],
@@ -202,17 +155,22 @@ class Verifier:
         """
         explained: Counter[str] = Counter()
         problems: dict[bytes, tuple[str, str]] = {}
+        others: list[str] = []
+        sample = pick(self._base, table, self._blobs)
         touched = None
         gain, balance = 0, 0
         for key, now, before in differences:
             touched = touched or read_touched(self._actions(), table, self._blobs)
             more, other = balance_of((key, now, before))
             gain, balance = gain + more, balance + other
+            sample.pop(key, None)
             reason, problem = explain(table, key, now, before, touched, listed)
             if problem:
                 problems[key] = reason, problem
             else:
                 explained[reason] += 1
+                if len(others) < SHOWN and reason.endswith("by applications"):
+                    others.append(f"{describe(table, key, now, before)} ({reason})")
         since = self._written_since(table, problems)
         explained.update("written again since" if key in since else reason for key, (reason, _) in problems.items())
         expected, actual = sums[0], (sums[1] - balance) % (1 << CHECKSUM_BITS)
@@ -225,7 +183,8 @@ class Verifier:
         ]
         passed = CheckStatus.WARNING if since else CheckStatus.PASSED
         return [
-            self._check(
+            make_check(
+                self._component,
                 "rows",
                 table.scope,
                 passed if rows[0] + gain == rows[1] and not wrong else CheckStatus.FAILED,
@@ -234,7 +193,8 @@ class Verifier:
                 detail=why,
                 differences=[*wrong, *notices],
             ),
-            self._check(
+            make_check(
+                self._component,
                 "checksum",
                 table.scope,
                 passed if expected == actual and not wrong else CheckStatus.FAILED,
@@ -245,15 +205,55 @@ class Verifier:
                 else "rows differ unseen"
                 if expected != actual
                 else how + (f"identical but for {why}" if why else "identical"),
-                differences=[*wrong, *notices],
+                differences=[*wrong, *notices, *others],
             ),
+            *self._sampled(table, found, sample),
         ]
+
+    def _sampled(self, table: Table, found: Table, sample: Mapping[bytes, bytes]) -> Iterator[Check]:
+        """A second opinion on the rows of which nothing has said that they differ."""
+        if not table.key or not sample:
+            return
+        wrong = unlike(self._session, table, found, sample)
+        sure = f"{100 * CONFIDENCE:g} % sure that fewer than {100 * bound(len(sample)):.1f} % of the rows differ unseen"
+        yield make_check(
+            self._component,
+            "sample",
+            table.scope,
+            CheckStatus.FAILED if wrong else CheckStatus.PASSED,
+            expected=f"{len(sample):,} rows",
+            actual=f"{len(sample) - len(wrong):,} rows" if wrong else f"{len(sample):,} rows",
+            detail="rows differ unseen" if wrong else f"picked at random, the same field by field: {sure}",
+            differences=wrong,
+        )
+
+    def _promised(self, table: Table, found: Table, kept: Mapping[Key, Mapping[str, str | None]], count: int) -> Check:
+        """Rows of which the ledger says that they stay as applications wrote them. They may have been written again since."""
+        problems = broken(self._session, table, found, kept, self._done.own)
+        wrong = [each.problem for each in problems if each.own]
+        return make_check(
+            self._component,
+            "ledger",
+            table.scope,
+            CheckStatus.FAILED if wrong else CheckStatus.PASSED,
+            expected=f"{count:,} rows kept as applications wrote them",
+            actual=f"{len(kept) - len(problems):,} of {len(kept):,} that were looked up",
+            detail=f"{len(problems) - len(wrong):,} values were written again since"
+            if len(problems) > len(wrong)
+            else "",
+            differences=[*wrong, *(f"{each.problem} (written again since)" for each in problems if not each.own)],
+        )
 
     def _written_since(self, table: Table, problems: Collection[bytes]) -> set[bytes]:
         """Keys of rows that the rollback has written as it should, so that they differ by what somebody wrote afterwards."""
         if not problems:
             return set()
-        return written_by(Done.of(self._session, self._plan, self._notes), table, problems, self._blobs)
+        return written_by(self._done, table, problems, self._blobs)
+
+    @cached_property
+    def _done(self) -> Done:
+        """What the rollback has done."""
+        return Done.of(self._session, self._plan, self._notes)
 
     def _keyless(self, table: Table, found: Table, copied: Copied, expected: int, actual: int) -> Check:
         """Where no key tells rows apart, their place does: those that are where they were copied are the snapshot's."""
@@ -272,7 +272,8 @@ class Verifier:
                 )
         if status is CheckStatus.FAILED:
             differences = ["the table has no key, so what applications wrote cannot be told from what was lost"]
-        return self._check(
+        return make_check(
+            self._component,
             "checksum",
             table.scope,
             status,
@@ -286,29 +287,6 @@ class Verifier:
         """The plan's row actions."""
         for step in self._plan.steps:
             yield from (action for action in flat(step.payload["actions"]) if "op" in action and "table" in action)
-
-    def _check(
-        self,
-        name: str,
-        scope: str,
-        status: CheckStatus,
-        *,
-        expected: str = "",
-        actual: str = "",
-        detail: str = "",
-        differences: Iterable[str] = (),
-    ) -> Check:
-        return Check(
-            component=self._component,
-            name=name,
-            scope=scope,
-            status=status,
-            expected=expected,
-            actual=actual,
-            detail=detail,
-            differences=tuple(differences)[:SHOWN],
-            area=AREAS.get(name, Area.STATE),
-        )
 
 
 def _hex(value: int) -> str:

@@ -97,3 +97,30 @@ with DAG("decided", schedule=None, params={"system": "", "store": ""}):
         verify=check,
         task_args={"retries": 0},
     )
+
+
+def checks(when: str) -> list[dict[str, Any]]:
+    """What must hold of the shop's orders."""
+    return [
+        {
+            "kind": "callable",
+            "name": "order 1 costs something",
+            "callable": "tests.airflow.scenario:costs_something",
+            "arguments": {"system": "{{ params.system }}"},
+            "when": when,
+        }
+    ]
+
+
+for dag_id, when, verify in (("checked", "both", None), ("checked_beside", "rollback", check)):
+    with DAG(dag_id, schedule=None, params={"system": "", "store": ""}):
+        rollback_guard(
+            migration="shop",
+            components=[{"kind": "memory", "name": "shop", "system": "{{ params.system }}"}],
+            store="{{ params.store }}",
+            quiet=True,
+            migrate=migrate,
+            verify=verify,
+            checks=checks(when),
+            task_args={"retries": 0, "retry_delay": timedelta()},
+        )
