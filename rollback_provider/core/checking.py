@@ -10,7 +10,7 @@ from typing import Literal, NoReturn, TypeVar
 
 from rollback_provider.core.checks import Comparing, build_check
 from rollback_provider.core.component import ConnectionResolver
-from rollback_provider.core.errors import RollbackError
+from rollback_provider.core.errors import ComponentUnavailableError, RollbackError
 from rollback_provider.core.model import Check, CheckSpec, CheckStatus, Json, SealedCheck
 from rollback_provider.core.schedule import run_side_by_side
 
@@ -36,7 +36,15 @@ def seal_checks(specs: Sequence[CheckSpec], connections: ConnectionResolver) -> 
     def measure(name: str) -> Json:
         check = build_check(by_name[name])
         assert isinstance(check, Comparing)  # noqa: S101  chosen for it
-        return check.measure(connections)
+        try:
+            return check.measure(connections)
+        except RollbackError:
+            raise
+        except Exception as error:
+            why = f"no answer within {check.spec.timeout:g} s" if isinstance(error, TimeoutError) else str(error)
+            raise ComponentUnavailableError(
+                f"Check {name!r} cannot be measured before the migration: {why}", component=by_name[name].connection
+            ) from error
 
     # One after the other: measured beside each other, they would measure each other.
     baselines = {name: measure(name) for name in measured}

@@ -25,6 +25,9 @@ ENTRY_POINTS = "rollback_provider.checks"
 BUILT_IN = {
     "callable": "rollback_provider.checks.function:CallableCheck",
     "expectations": "rollback_provider.checks.expectations:ExpectationsCheck",
+    "http": "rollback_provider.checks.http:HttpCheck",
+    "performance": "rollback_provider.checks.performance:PerformanceCheck",
+    "probe": "rollback_provider.checks.probe:ProbeCheck",
     "sql": "rollback_provider.checks.sql:SqlCheck",
 }
 
