@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
             connection.execute("alter system set max_wal_size = '8GB'")
             connection.execute("select pg_reload_conf()")
-        machine = _machine(server)
+        machine = machine_of(server)
         with console.status("") as status:
             comparisons = [
                 compare(server, work, rows, lambda what, rows=rows: status.update(f"{rows:,} rows: {what}"))  # type: ignore[misc]
@@ -124,7 +124,8 @@ def _imports(costs: dict[str, float]) -> Table:
     return table
 
 
-def _machine(server: Server) -> dict[str, object]:
+def machine_of(server: Server) -> dict[str, object]:
+    """Machine and versions, for the results."""
     with psycopg.connect(server.dsn("postgres")) as connection:
         [(postgres,)] = connection.execute("select version()").fetchall()
     return {

@@ -1,7 +1,7 @@
 """Retention: removes snapshots that no rule keeps, and blobs that nothing refers to any more.
 
 Order of removal, so that a crash at any point leaves a store in which every document's references resolve: a
-rollback's plan, then its journal; a snapshot, then its checkpoints, its verifications and its acceptance; blobs last.
+rollback's plan, then its journal; a snapshot, then its checkpoints, decisions, verifications and acceptance; blobs last.
 The first of each is what makes the others reachable, so what a crash leaves behind is garbage that nobody can meet, and
 the next run removes it. The other way round, a snapshot would for a moment have lost its checkpoint, and a rollback
 planned then could no longer tell the migration's changes from an application's.

@@ -22,10 +22,11 @@ _FOREIGN_KEYS = """
             from unnest(k.conpfeqop) with ordinality u(operator, place)
             join pg_operator o on o.oid = operator join pg_namespace on_ on on_.oid = o.oprnamespace),
         k.conparentid <> 0,
-        exists(select from pg_trigger t where t.tgconstraint = k.oid and t.tgenabled = 'D')
+        exists(select from pg_trigger t where t.tgconstraint = k.oid and t.tgenabled = 'D'),
+        coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true'
     from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
     join pg_class p on p.oid = k.confrelid join pg_namespace pn on pn.oid = p.relnamespace
-    where k.contype = 'f' and coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true'
+    where k.contype = 'f'
 """
 
 
@@ -36,6 +37,7 @@ class Reference:
     :param operators: schema and name of what compares the parent's column with the child's, for each pair
     :param inherited: it is a partition's part of another one, which looks at its rows, too
     :param disabled: its triggers are switched off, so that nothing enforces it
+    :param enforced: whether it is declared to be enforced at all
     """
 
     name: tuple[str, ...]
@@ -46,6 +48,7 @@ class Reference:
     operators: tuple[tuple[str, str], ...]
     inherited: bool
     disabled: bool
+    enforced: bool
 
     @property
     def label(self) -> str:
@@ -54,7 +57,7 @@ class Reference:
 
 
 def references(session: Session) -> dict[tuple[str, ...], Reference]:
-    """All foreign keys of the database that are to be enforced, by schema, table and name."""
+    """All foreign keys of the database, by schema, table and name."""
     found = (
         Reference(
             tuple(name),
@@ -65,8 +68,9 @@ def references(session: Session) -> dict[tuple[str, ...], Reference]:
             tuple((schema, operator) for schema, operator in operators),
             inherited,
             disabled,
+            enforced,
         )
-        for name, valid, parent, columns, parent_columns, operators, inherited, disabled in session.execute(
+        for name, valid, parent, columns, parent_columns, operators, inherited, disabled, enforced in session.execute(
             _FOREIGN_KEYS
         ).fetchall()
     )

@@ -42,7 +42,7 @@ def foreign_key_check(component: str, session: Session, then: Catalog) -> Check:
     wanted = {e.name: e.facts["valid"] for e in then.entries if e.kind == "constraint" and e.facts["type"] == "f"}
     found = references(session)
     wrong = list(problems(wanted, found))
-    looked_at = [found[name] for name, valid in wanted.items() if valid and name in found]
+    looked_at = [found[name] for name, valid in wanted.items() if valid and name in found and found[name].enforced]
     wrong += [orphan for each in looked_at if not each.inherited for orphan in orphans(session, each)]
     idle = [f"{each.label} is not enforced: its triggers are disabled" for each in looked_at if each.disabled]
     status = CheckStatus.WARNING if idle else CheckStatus.PASSED
@@ -52,7 +52,7 @@ def foreign_key_check(component: str, session: Session, then: Catalog) -> Check:
         "",
         CheckStatus.FAILED if wrong else status,
         expected=f"{len(wanted):,}, {sum(wanted.values()):,} of them validated",
-        actual=f"{len(wanted.keys() & found.keys()):,}, {sum(each.valid for each in looked_at):,} of them validated",
+        actual=f"{len(wanted.keys() & found.keys()):,}, {sum(found[name].valid for name in wanted if name in found):,} of them validated",
         detail=f"{len(looked_at):,} were searched for rows that lead nowhere",
         differences=[*wrong, *idle],
     )
