@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from rollback_provider.components.postgres import steps, taking
+from rollback_provider.components.postgres import comparing, copier, steps, taking, trace
 from rollback_provider.core.errors import (
     BusyError,
     ComponentUnavailableError,
@@ -159,6 +159,8 @@ class History:
         self.rng = random.Random(f"{seed}")
         self.observed = self.rng.random() < 0.5
         self.small_steps = self.rng.random() < 0.5
+        self.large = seed % 2 == 1
+        """Tables count as large: verified by place, scanned on two sessions."""
         self.kills = self.rng.random() < 0.12
         self.policy = "restore" if self.rng.random() < 0.25 else "keep"
         self.whole = self.rng.random() < 0.5
@@ -180,6 +182,11 @@ class History:
         """Runs the history and judges it."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(taking, "MOST_CHANGED", 1.0)
+            if self.large:
+                patch.setattr(comparing, "READ_WHOLE", -1)
+                patch.setattr(trace, "RANGE_PAGES", 1)
+                for module in (copier, trace):
+                    patch.setattr(module, "WORTH_SESSION", 1)
             if self.small_steps:
                 patch.setattr(steps, "ONE_TRANSACTION_ROWS", 0)
                 patch.setattr(steps, "BATCH_ROWS", self.rng.choice([1, 3, 7]))
@@ -212,7 +219,7 @@ class History:
 
     def _run(self) -> None:
         self._say(
-            f"-- seed {self.seed}: {'observed' if self.observed else 'quiet'}, {'steps' if self.small_steps else 'one'}, {self.policy}"
+            f"-- seed {self.seed}: {'observed' if self.observed else 'quiet'}, {'steps' if self.small_steps else 'one'}, {'large' if self.large else 'small'}, {self.policy}"
         )
         with self.database.connect() as connection:
             self._setup(connection)
