@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from psycopg import sql
 
@@ -12,7 +14,7 @@ from rollback_provider.components.postgres.merge import STAGE, Merge, output
 from rollback_provider.components.postgres.planning.desk import Situation, Values
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.reverse import Labels, Retyped
-from rollback_provider.components.postgres.rows import NULL, texts
+from rollback_provider.components.postgres.rows import NULL, fields_at, texts
 from rollback_provider.components.postgres.tables import Column
 
 
@@ -114,12 +116,19 @@ class Alignment:
 
     def differs(self, old: list[bytes], now: list[bytes]) -> bool:
         """Whether the migration has, or may have, changed the row."""
-        return bool(self.inexact) or any(old[i] != now[j] for i, j in self.pairs)
+        there, here = self._sides
+        return bool(self.inexact) or there(old) != here(now)
 
     def line(self, old: list[bytes] | None, now: list[bytes]) -> bytes:
         """The stage's line: key, all `o`, all `n`, seen."""
-        before = [NULL] * len(self.pairs) if old is None else [old[i] for i, _ in self.pairs]
-        return b"\t".join([*now[: self.width], *before, *(now[j] for _, j in self.pairs), NULL])
+        there, here = self._sides
+        before = [NULL] * len(self.pairs) if old is None else there(old)
+        return b"\t".join([*now[: self.width], *before, *here(now), NULL])
+
+    @cached_property
+    def _sides(self) -> tuple[Callable[[list[bytes]], Sequence[bytes]], Callable[[list[bytes]], Sequence[bytes]]]:
+        """Cut the fields of the columns out of a row of the snapshot, and of the delta."""
+        return fields_at([i for i, _ in self.pairs]), fields_at([j for _, j in self.pairs])
 
     def staged_insert(self, old: list[bytes]) -> bytes:
         """The stage's line for a row that is not there any more."""
