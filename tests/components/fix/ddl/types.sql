@@ -279,6 +279,28 @@ alter domain d add constraint c check (value > 0) not valid;
 =>
 alter domain d drop constraint c;
 
+## comments on the constraints of a domain
+create domain d as int constraint a check (value > 0) constraint b check (value < 9) constraint n not null;
+create domain e as int constraint c check (value <> 3);
+create domain f as int constraint g check (value <> 3);
+create table t (d d, e e);
+comment on constraint a on domain d is 'A';
+comment on constraint b on domain d is 'B''s';
+comment on constraint c on domain e is 'C';
+comment on constraint g on domain f is 'G';
+=>
+comment on constraint a on domain d is 'other';
+alter domain d drop constraint b;
+alter domain e rename constraint c to cc;
+comment on constraint cc on domain e is null;
+drop domain f;
+
+## comment on a domain's NOT NULL [17+]
+create domain d as int constraint n not null;
+comment on constraint n on domain d is 'N';
+=>
+alter domain d drop not null;
+
 ## comment and grants on a domain
 :roles
 create domain d as int;

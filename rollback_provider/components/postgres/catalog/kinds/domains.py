@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rollback_provider.components.postgres.catalog.entry import CLASS_COLLATION, CLASS_TYPE, Entry
+from rollback_provider.components.postgres.catalog.entry import CLASS_COLLATION, CLASS_CONSTRAINT, CLASS_TYPE, Entry
 from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
-from rollback_provider.components.postgres.catalog.sql_text import comment_on, grants_of, ident, refs_to, stored_row
+from rollback_provider.components.postgres.catalog.sql_text import (
+    comment_on,
+    grants_of,
+    ident,
+    literal,
+    refs_to,
+    stored_row,
+)
 
 
 class Domains(Kind):
@@ -22,7 +29,7 @@ class Domains(Kind):
     acl = "DOMAIN"
     rank = 12
     droppable_late = True
-    altered = frozenset({"default", "not_null", "not_null_name", "checks"})
+    altered = frozenset({"default", "not_null", "not_null_name", "checks", "constraint_comments"})
 
     def query(self, version: int) -> str:
         collation = "nullif(t.typcollation, b.typcollation)"
@@ -34,6 +41,7 @@ class Domains(Kind):
                     'type', format_type(t.typbasetype, t.typtypmod), 'default', t.typdefault,
                     'collation', case when t.typcollation <> b.typcollation then t.typcollation::regcollation::text end,
                     'not_null', nullif(t.typnotnull, false), 'not_null_name', k.conname, 'checks', c.checks,
+                    'constraint_comments', m.comments,
                     {grants_of("t.typacl", "T", "t.typowner")})) as facts,
                 {refs} as refs,
                 json_build_object('typmod', t.typtypmod, 'checks', c.stored, 'default', md5(t.typdefaultbin::text)) as extra
@@ -42,6 +50,9 @@ class Domains(Kind):
                               json_object_agg(conname, {stored_row("c", "conname")} order by conname) as stored
                        from pg_constraint c where contypid <> 0 and contype = 'c' group by contypid) c on c.contypid = t.oid
             left join pg_constraint k on k.contypid = t.oid and k.contype = 'n'
+            left join (select contypid, json_object_agg(conname, description order by conname) comments
+                       from pg_constraint c join pg_description on classoid = {CLASS_CONSTRAINT} and objoid = c.oid
+                       where contypid <> 0 group by contypid) m on m.contypid = t.oid
             {comment_on(CLASS_TYPE, "t.oid")}
             where t.typtype = 'd' and t.typnamespace = any(%(schemas)s)"""
 
@@ -54,7 +65,8 @@ class Domains(Kind):
         text += " NOT NULL" if facts.get("not_null") else ""
         head = f"ALTER {self.target(then)} ADD CONSTRAINT"
         checks = facts.get("checks", {})
-        yield self.action(then, text, *(f"{head} {ident(name)} {check}" for name, check in checks.items()))
+        made = (f"{head} {ident(name)} {check}" for name, check in checks.items())
+        yield self.action(then, text, *made, *self._comments(then, facts.get("constraint_comments", {})))
 
     def alter(self, then: Entry, now: Entry, scene: Scene) -> Iterator[Action]:
         head = f"ALTER {self.target(then)}"
@@ -78,6 +90,20 @@ class Domains(Kind):
                 dropped.append(f"{head} SET DEFAULT {default}" if default else f"{head} DROP DEFAULT")
             yield self.action(then, *dropped, aspect="checks off")
         yield from self._checks(then, {name: before[name] for name in sorted(changed & before.keys())})
+        made = changed & before.keys() | ({then.facts.get("not_null_name")} - {now.facts.get("not_null_name")})
+        was, is_ = (entry.facts.get("constraint_comments", {}) for entry in (then, now))
+        names = {*before, then.facts.get("not_null_name")}
+        wrong = [name for name in names if name and was.get(name) != (None if name in made else is_.get(name))]
+        comments = self._comments(then, {name: was.get(name) for name in sorted(wrong)})
+        if comments:
+            yield self.action(then, *comments, aspect="comments", phase=Phase.FINISH, rank=self.rank + 1)
+
+    def _comments(self, then: Entry, comments: dict[str, str | None]) -> list[str]:
+        on = f"ON {self.target(then)} IS"
+        return [
+            f"COMMENT ON CONSTRAINT {ident(name)} {on} {'NULL' if text is None else literal(text)}"
+            for name, text in comments.items()
+        ]
 
     def _not_null(self, then: Entry, now: Entry) -> Iterator[Action]:
         head = f"ALTER {self.target(then)}"
