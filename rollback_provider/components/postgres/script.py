@@ -24,7 +24,7 @@ def data_file(step: str, number: int) -> str:
 
 def _render(step: str, number: int, action: Json) -> Iterator[str]:
     match action["do"]:
-        case "sql" | "index":
+        case "sql" | "index" | "not null":
             yield from _statements(action["statements"])
         case "salvage":
             table = table_of(action)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from hashlib import md5
 
 from rollback_provider.components.postgres.actions import flat, locks_of, table_of
 from rollback_provider.components.postgres.planning.planner import DataPlanner
@@ -34,6 +35,8 @@ ROWS_PER_SECOND = {
 _NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 _INDEX = re.compile(rf"CREATE (?P<unique>UNIQUE )?INDEX (?P<name>{_NAME}) ON (?:(?P<schema>{_NAME})\.)?{_NAME} USING ")
 """An index as pg_get_indexdef prints it; one on a partitioned table says ON ONLY, and cannot be made concurrently."""
+_NOT_NULL = re.compile(rf"ALTER TABLE (?P<table>(?:{_NAME}\.)?{_NAME}) ALTER COLUMN (?P<column>{_NAME}) SET NOT NULL")
+"""As PostgreSQL before 18 says it, which then reads the whole table unless a valid check tells that no value lacks."""
 _WHAT = {
     "update": "Give changed rows their old values: {}",
     "delete": "Delete rows that the migration inserted: {}",
@@ -90,7 +93,7 @@ def _step(component: str, step: str, title: str, mode: str, actions: Sequence[Js
 
 
 def _finish(statements: Sequence[Statement]) -> list[Json]:
-    """Each statement for itself, so that no lock outlives it; indexes without blocking writers."""
+    """Each statement for itself, so that no lock outlives it; indexes and NOT NULL without blocking writers."""
     actions: list[Json] = []
     for statement in statements:
         index = _INDEX.match(statement.sql)
@@ -99,9 +102,32 @@ def _finish(statements: Sequence[Statement]) -> list[Json]:
             schema = f"{index['schema']}." if index["schema"] else ""
             made = asdict(Statement(concurrently, transactional=False))
             actions.append({"do": "index", "index": f"{schema}{index['name']}", "statements": [made]})
+        elif not_null := _NOT_NULL.fullmatch(statement.sql):
+            actions.append(_checked(statement, **not_null.groupdict()))
         else:
             actions.append(_sql([statement], last=True))
     return actions
+
+
+def _checked(statement: Statement, table: str, column: str) -> Json:
+    """SET NOT NULL by way of a check, whose name nobody else would give."""
+    name = f"rollback_{md5(f'{table}.{column}'.encode(), usedforsecurity=False).hexdigest()}"
+    shared = statement.locks.replace("AccessExclusive", "ShareUpdateExclusive")
+    return {
+        "do": "not null",
+        "table": table,
+        "check": name,
+        "statements": [
+            asdict(
+                Statement(
+                    f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID", statement.locks
+                )
+            ),
+            asdict(Statement(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}", shared)),
+            asdict(statement),
+            asdict(Statement(f"ALTER TABLE {table} DROP CONSTRAINT {name}", statement.locks)),
+        ],
+    }
 
 
 def _sql(statements: Iterable[Statement], *, last: bool = False) -> Json:

@@ -19,6 +19,7 @@ from rollback_provider.components.postgres.actions import locks_of
 from rollback_provider.components.postgres.applying.bench import Bench, Unit
 from rollback_provider.components.postgres.applying.ddl import Ddl
 from rollback_provider.components.postgres.applying.loading import recreate
+from rollback_provider.components.postgres.applying.not_null import NotNull
 from rollback_provider.components.postgres.applying.rows import RowUnits
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.reversal import Statement
@@ -138,6 +139,8 @@ class Applier:
             case "index":
                 index = partial(self._ddl.index, action["index"], action["statements"][0]["sql"])
                 yield Unit(index, locks, transactional=False)
+            case "not null":
+                yield from NotNull(self._bench, self._ddl, action).units()
             case "salvage":
                 yield Unit(partial(self._salvage, Salvage.from_json(action)), locks)
             case "recreate":

@@ -36,7 +36,7 @@ class Ddl:
                 if not last:
                     raise self._failed(statement.sql, error) from error
                 self._session.execute("rollback to savepoint statement")
-                self._leave_off(statement.sql, error)
+                self.leave_off(statement.sql, error)
                 continue
             except (*RETRYABLE, psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
                 raise
@@ -67,7 +67,7 @@ class Ddl:
             session.execute(statement.encode())
         except LEFT_OFF as error:
             session.execute(drop)
-            self._leave_off(statement, error)
+            self.leave_off(statement, error)
         else:
             self._bench.tally.statements += 1
 
@@ -77,7 +77,8 @@ class Ddl:
             self._session.execute("select setval(%s::regclass, %s, %s)", [name, value, called])
             self._bench.tally.statements += 1
 
-    def _leave_off(self, statement: str, error: psycopg.Error) -> None:
+    def leave_off(self, statement: str, error: psycopg.Error) -> None:
+        """Lists a statement that rows stand against."""
         self._bench.ledger.add(
             LedgerEntry(
                 component=self._bench.component,
