@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from rollback_provider.components.postgres.catalog.sql_text import ident
+from rollback_provider.components.postgres.catalog import Catalog
+from rollback_provider.components.postgres.missing import Missing, some
 from rollback_provider.components.postgres.reversal import Reversal
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.core.component import Progress
 from rollback_provider.core.errors import MigrationRunningError, PermissionDeniedError
-
-_SHOWN = 20
+from rollback_provider.core.model import Json
 
 
 def tables_in(session: Session, schemas: Sequence[str] | None) -> dict[int, sql.Identifier]:
@@ -51,37 +52,52 @@ def _check_readable(session: Session, kind: str, oids: Sequence[int], component:
     grants = [f"GRANT USAGE ON SCHEMA {schema} TO {role}" for schema in dict.fromkeys(r[2] for r in rows if not r[3])]
     grants += [f"GRANT SELECT ON {object_}{name} TO {role}" for name, *_ in rows]
     raise PermissionDeniedError(
-        f"{len(rows)} of {len(oids)} {kind.lower()}s cannot be read: {_some([name for name, *_ in rows])}",
+        f"{len(rows)} of {len(oids)} {kind.lower()}s cannot be read: {some([name for name, *_ in rows])}",
         component=component,
-        next_step=_some(grants, "; "),
+        next_step=some(grants, "; "),
     )
 
 
-def check_owned(session: Session, reversal: Reversal, component: str) -> None:
-    """Raises PermissionDeniedError naming the tables that would be altered and belong to somebody else."""
-    if not reversal.prepare and not reversal.finish:
-        return
-    altered = {
-        table.oid: ident(table.schema, table.name)
-        for table in [*(change.now for change in reversal.tables), *reversal.dropped]
+def check_allowed(session: Session, reversal: Reversal, actions: Sequence[Json], component: str) -> None:
+    """Raises PermissionDeniedError naming all that the role may not do of a plan, with the GRANTs that are missing.
+
+    :param actions: what the plan does to rows and sequences, among others
+    """
+    missing = Missing(session)
+    rights = reversal.rights
+    missing.owners(rights.owned)
+    missing.creating(rights.creating)
+    missing.giving(rights.given)
+    missing.referring(rights.referenced)
+    now = {change.then.oid: change.now for change in reversal.tables}
+    written = {
+        action["table"]["oid"]: action for action in actions if action["do"] in {"merge", "refill"} and action["rows"]
     }
-    rows = session.execute(
-        "select c.oid, c.relowner::regrole::text, current_user::regrole::text from pg_class c"
-        " where c.oid = any(%s::oid[]) and not pg_has_role(c.relowner, 'usage') order by c.oid::regclass::text",
-        [list(altered)],
-    ).fetchall()
-    named = [
-        (altered[oid], owner, role)
-        for oid, owner, role in rows
-        if any(altered[oid] in statement.sql for statement in (*reversal.prepare, *reversal.finish))
-    ]
-    if named:
-        grants = dict.fromkeys(f"GRANT {owner} TO {role}" for _, owner, role in named)
+    tables = [(now[oid], action) for oid, action in written.items() if oid in now]
+    missing.writing([table for table, action in tables if not _owning(action)])
+    missing.owning([table for table, action in tables if _owning(action)])
+    missing.setting([name for action in actions if action["do"] == "sequences" for name in action["values"]])
+    if missing.problems:
         raise PermissionDeniedError(
-            f"Only their owner can change back: {_some([name for name, *_ in named])}",
-            component=component,
-            next_step=_some(list(grants), "; "),
+            "; ".join(missing.problems), component=component, next_step=some(list(missing.grants), "; ")
         )
+
+
+def tell_owners(session: Session, catalog: Catalog, component: str, progress: Progress) -> None:
+    """Says which objects of a snapshot the role could not take back, should a migration change them."""
+    missing = Missing(session)
+    missing.owners([(entry.label, (entry.facts["owner"],)) for entry in catalog.entries if "owner" in entry.facts])
+    for problem in missing.problems:
+        names = problem.partition(": ")[2]
+        progress.message(
+            f"{component}: these belong to others, so what a migration changes of them could not be taken back by this role: {names}. "
+            f"{some(list(missing.grants), '; ')}"
+        )
+
+
+def _owning(action: Json) -> bool:
+    """Whether rows can only be written by the table's owner: triggers are disabled, or it is locked."""
+    return bool(action["table"]["row_triggers"]) or action["op"] == "reload"
 
 
 def refuse_running_migration(session: Session, schemas: Sequence[str] | None, component: str) -> None:
@@ -105,8 +121,3 @@ def refuse_running_migration(session: Session, schemas: Sequence[str] | None, co
             component=component,
             next_step=f"Let it finish, or end it: select pg_terminate_backend({pid})",
         )
-
-
-def _some(names: Sequence[str], separator: str = ", ") -> str:
-    more = len(names) - _SHOWN
-    return separator.join(names[:_SHOWN]) + (f"{separator}and {more} more" if more > 0 else "")

@@ -57,6 +57,22 @@ class TableChange:
 
 
 @dataclass(frozen=True)
+class Rights:
+    """What a role must be allowed to run a reversal; objects are labelled for people.
+
+    :param owned: objects that are changed, with the roles of which it has to be one
+    :param creating: objects that are made, with their schema; empty for the database
+    :param given: objects that get another owner, with that role, and the schema in which that must be allowed to create
+    :param referenced: foreign keys that are made, with schema and name of the table that they refer to
+    """
+
+    owned: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    creating: tuple[tuple[str, str], ...] = ()
+    given: tuple[tuple[str, str, str], ...] = ()
+    referenced: tuple[tuple[str, tuple[str, str]], ...] = ()
+
+
+@dataclass(frozen=True)
 class Reversal:
     """The schema half of a plan, in phases.
 
@@ -83,3 +99,4 @@ class Reversal:
     sequences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     refusals: tuple[str, ...] = field(default=())
+    rights: Rights = field(default_factory=Rights)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from rollback_provider.components.postgres import catalog as catalogs
-from rollback_provider.components.postgres.access import tables_in
+from rollback_provider.components.postgres.access import tables_in, tell_owners
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.catalog.sql_text import ident
 from rollback_provider.components.postgres.copier import Copier
@@ -49,6 +49,7 @@ class View:
     def capture(self, earlier: ComponentState | None = None) -> ComponentState:
         """Schema, all rows, and sequences. Of tables in which little has changed since an earlier state only the changes are copied."""
         catalog = self.catalog()
+        tell_owners(self.session, catalog, self.spec.name, self.progress)
         tables = catalog.tables()
         what = f"{self.spec.name}: copying rows"
         copy = self._earlier_copy(earlier, catalog) if earlier else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rollback_provider.components.postgres.access import check_owned
+from rollback_provider.components.postgres.access import check_allowed
+from rollback_provider.components.postgres.actions import flat
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.horizon import REACH, Horizon, current_xmin
 from rollback_provider.components.postgres.images import load_deltas
@@ -43,7 +44,6 @@ def plan_rollback(
     whole = Base(snapshot.payload["rows"], None, blobs)
     reversal = selection.narrowed(reverse(selection.target, now, unconvertible=unconvertible), whole)
     _refuse(reversal, snapshot, name)
-    check_owned(session, reversal, name)
     changes = checkpoint or view.changes(snapshot)
     source = {"rows": snapshot.payload["rows"], "catch_up": changes.payload["catchUp"]}
     base = Base(source["rows"], source["catch_up"], blobs)
@@ -67,6 +67,7 @@ def plan_rollback(
     planner = DataPlanner(Desk(name, session, view.copier, situation, blobs, ledger, view.progress))
     sequences = selection.sequences(then, snapshot.payload["sequences"])
     steps = assemble(name, reversal, planner, behind(session, sequences, reversal.sequences), source)
+    check_allowed(session, reversal, [action for step in steps for action in flat(step.payload["actions"])], name)
     return ComponentPlan(
         component=name,
         fingerprint=now.fingerprint(),

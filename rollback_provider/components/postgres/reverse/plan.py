@@ -17,6 +17,7 @@ from rollback_provider.components.postgres.reverse.drops import Drops
 from rollback_provider.components.postgres.reverse.labels import labels_of
 from rollback_provider.components.postgres.reverse.order import in_order
 from rollback_provider.components.postgres.reverse.renames import Renames
+from rollback_provider.components.postgres.reverse.rights import rights_of
 
 
 def reverse(then: Catalog, now: Catalog, *, unconvertible: frozenset[tuple[int, int]] = frozenset()) -> Reversal:
@@ -30,7 +31,9 @@ def reverse(then: Catalog, now: Catalog, *, unconvertible: frozenset[tuple[int, 
     drops = Drops(changes)
     renames = Renames(changes, drops.late)
     first = [*drops.loosen(), *drops.early(), *renames.schemas()]
-    ordered = in_order([*_actions(changes), *_conversions(changes)])
+    altered: list[Entry] = []
+    created: list[Entry] = []
+    ordered = in_order([*_actions(changes, altered, created), *_conversions(changes)])
     for label in ordered.stuck:
         changes.refuse(
             f"{label} and other objects need each other in a circle: there is no order in which they could be made again"
@@ -56,10 +59,20 @@ def reverse(then: Catalog, now: Catalog, *, unconvertible: frozenset[tuple[int, 
         sequences=tuple(sorted(ident(*entry.name) for entry in changes.matching.gone() if entry.kind == "sequence")),
         notes=tuple(changes.notes),
         refusals=tuple(changes.refusals),
+        rights=rights_of(changes, altered, created, _acted(changes)),
     )
 
 
-def _actions(changes: Changes) -> Iterator[Action]:
+def _acted(changes: Changes) -> Iterator[Entry]:
+    """Objects as they are now that are converted, or parted from others."""
+    yield from (changes.now.by_ref[changes.matching.to_now[ref]] for ref in sorted(changes.retyped))
+    for then, now in changes.matching.pairs():
+        if any(True for _ in KINDS[now.kind].loosen(then, now, changes)):
+            yield now
+
+
+def _actions(changes: Changes, altered: list[Entry], created: list[Entry]) -> Iterator[Action]:
+    """All that is done to objects of the snapshot, which are put down as altered or created."""
     for then in changes.then.entries:
         kind = KINDS[then.kind]
         if not kind.reversible:
@@ -72,8 +85,12 @@ def _actions(changes: Changes) -> Iterator[Action]:
             actions = [*kind.alter(then, now, changes)]
         if actions and kind.privileged(then) and not changes.now.superuser:
             changes.refuse(f"{then.label} was changed or dropped by the migration: to bring it back takes a superuser")
-        yield from actions
         action = attributes(changes, then, now)
+        if now is None:
+            created.append(then)
+        elif actions or action is not None:
+            altered.append(then)
+        yield from actions
         if action is not None:
             yield action
 
