@@ -117,6 +117,10 @@ HISTORIES = {
         "create type moods as enum ('sad', 'ok', 'happy'); alter table t alter m type moods using m::text::moods; drop type mood;"
         "alter type moods rename to mood; update t set m = 'happy' where id = 2; insert into t values (3, 'happy')",
     ),
+    "unique values given round": (
+        ACCOUNTS,
+        "update accounts set name = name || 'x'; update accounts set name = 'name ' || id % 9 + 1, city = 'X'",
+    ),
     "a label renamed, rows that hold it": (
         "create type mood as enum ('sad', 'ok'); create table t (id int primary key, m mood, ms mood[], v int);"
         "insert into t select n, 'sad', '{sad,ok}', n from generate_series(1, 6) n; update t set m = 'ok' where id > 3",

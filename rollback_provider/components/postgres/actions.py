@@ -39,7 +39,8 @@ def merge_of(action: Json) -> Merge:
         for child in action.get("children", ())
     )
     beside = tuple(Column(**column) for column in action.get("beside", ()))
-    return Merge(table, table.key_columns, columns_of_action(action), children, beside)
+    deferrable = bool(action.get("deferrable"))
+    return Merge(table, table.key_columns, columns_of_action(action), children, beside, deferrable)
 
 
 def lines_of(action: Json, base: Base, blobs: BlobReader) -> Iterator[Sequence[bytes]]:

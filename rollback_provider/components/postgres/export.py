@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rollback_provider.components.postgres.actions import flat, lines_of
 from rollback_provider.components.postgres.base import Base
-from rollback_provider.components.postgres.script import data_file
+from rollback_provider.components.postgres.script import data_file, is_repeated
 from rollback_provider.components.postgres.session import SETTINGS
 from rollback_provider.core.component import BlobReader
 from rollback_provider.core.model import ComponentPlan
@@ -30,7 +30,7 @@ def export_plan(plan: ComponentPlan, blobs: BlobReader) -> Iterator[tuple[str, b
         parts.append(f"\n\\echo '{step.id}: {step.title.replace(chr(39), '')}'\n{body}")
         base = Base(step.payload["base"]["rows"], step.payload["base"]["catch_up"], blobs)
         for number, action in enumerate(flat(step.payload["actions"])):
-            if action["do"] in {"merge", "refill", "recreate"}:
+            if action["do"] in {"merge", "refill", "recreate"} and not is_repeated(action):
                 content = b"".join(b"\n".join(lines) + b"\n" for lines in lines_of(action, base, blobs) if lines)
                 yield f"{plan.component}/{data_file(step.id, number)}", content
     yield f"{plan.component}/rollback.sql", ("\n".join(parts) + "\n").encode()

@@ -56,6 +56,7 @@ class Merge:
     :param columns: the other columns that take part, likewise
     :param children: who refers to the table
     :param beside: columns that take no part and stay: a row that is inserted or deleted has values in them, too
+    :param deferrable: it has a unique or exclusion constraint that can be deferred
     :param horizon: rows that were not written after it are known to be what the migration left; none where all must be compared
     """
 
@@ -64,6 +65,7 @@ class Merge:
     columns: tuple[Column, ...]
     children: tuple[Child, ...] = ()
     beside: tuple[Column, ...] = ()
+    deferrable: bool = False
     horizon: Horizon | None = None
 
     def stage(self) -> sql.Composed:
@@ -211,7 +213,7 @@ class Merge:
         )
 
     def insert(self, *, returning: bool = False) -> sql.Composed:
-        """Inserts rows whose key is free; a row that would break a unique constraint is left out.
+        """Inserts rows whose key is free; a row that would break a unique constraint is left out, unless that can be deferred.
 
         :param returning: gives of each row key and values, those of `beside` last, as text
         """
@@ -219,7 +221,7 @@ class Merge:
         values = [f"s.k{i}" for i in range(len(self.key))] + [f"s.o{i}" for i in range(len(self.columns))]
         return sql.SQL(
             "insert into {} as i ({}) overriding system value select {} from {} s"
-            " where not exists (select from only {} t where {}) on conflict do nothing{}"
+            " where not exists (select from only {} t where {}){}{}"
         ).format(
             name_of(self.table),
             sql.SQL(", ").join(names),
@@ -227,6 +229,7 @@ class Merge:
             STAGE,
             name_of(self.table),
             self.match,
+            sql.SQL("" if self.deferrable else " on conflict do nothing"),
             self._returning("i", "i") if returning else sql.SQL(""),
         )
 
@@ -241,6 +244,22 @@ class Merge:
         )
         return sql.SQL("delete from {} s where not exists (select from only {} t where {} and ({}))").format(
             STAGE, name_of(self.table), self.match, open_
+        )
+
+    def open(self) -> sql.Composed:
+        """Keys of rows of an `update` stage for which something is to be done."""
+        open_ = sql.SQL(" or ").join(
+            sql.SQL("(s.o{i} is distinct from s.n{i} and {now} is not distinct from s.n{i})").format(
+                i=sql.SQL(str(i)), now=output(self._now(c))
+            )
+            for i, c in self._each()
+        )
+        return sql.SQL("select {} from {} s join only {} t on {} where {}").format(
+            sql.SQL(", ").join(output(sql.SQL(f"s.k{i}")) for i in range(len(self.key))),
+            STAGE,
+            name_of(self.table),
+            self.match,
+            open_,
         )
 
     def gone(self) -> sql.Composed:

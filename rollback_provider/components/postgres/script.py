@@ -9,6 +9,7 @@ from psycopg import sql
 from rollback_provider.components.postgres.actions import flat, merge_of, table_of
 from rollback_provider.components.postgres.merge import STAGE
 from rollback_provider.components.postgres.tables import loaded, name_of
+from rollback_provider.components.postgres.waiting import LAST_TURN
 from rollback_provider.core.model import Json
 
 
@@ -20,6 +21,11 @@ def script_of(step: str, actions: Sequence[Json]) -> str:
 def data_file(step: str, number: int) -> str:
     """Name of the file with the rows of a step's action, within a bundle."""
     return f"data/{step}-{number:03d}.copy"
+
+
+def is_repeated(action: Json) -> bool:
+    """Whether it only tries once more what the action before has tried once more: a script does without."""
+    return bool(action.get("turn") == LAST_TURN)
 
 
 def _render(step: str, number: int, action: Json) -> Iterator[str]:
@@ -38,7 +44,7 @@ def _render(step: str, number: int, action: Json) -> Iterator[str]:
             yield from _statements(action["create"])
             yield _copy(loaded(table), data_file(step, number))
             yield from _statements(action["complete"])
-        case "merge" | "refill":
+        case "merge" | "refill" if not is_repeated(action):
             yield from _rows(step, number, action)
 
 

@@ -15,6 +15,7 @@ from rollback_provider.components.postgres.actions import flat, locks_of, table_
 from rollback_provider.components.postgres.planning.planner import DataPlanner
 from rollback_provider.components.postgres.reversal import Reversal, Statement
 from rollback_provider.components.postgres.script import script_of
+from rollback_provider.components.postgres.waiting import LAST_TURN
 from rollback_provider.core.model import Json, Step
 
 Group = tuple[str, str, Sequence[Json]]
@@ -35,6 +36,7 @@ ROWS_PER_SECOND = {
 _NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 _INDEX = re.compile(rf"CREATE (?P<unique>UNIQUE )?INDEX (?P<name>{_NAME}) ON (?:(?P<schema>{_NAME})\.)?{_NAME} USING ")
 """An index as pg_get_indexdef prints it; one on a partitioned table says ON ONLY, and cannot be made concurrently."""
+_ORDER = ("delete", "update", "insert")
 _NOT_NULL = re.compile(rf"ALTER TABLE (?P<table>(?:{_NAME}\.)?{_NAME}) ALTER COLUMN (?P<column>{_NAME}) SET NOT NULL")
 """As PostgreSQL before 18 says it, which then reads the whole table unless a valid check tells that no value lacks."""
 _WHAT = {
@@ -52,7 +54,7 @@ def assemble(component: str, reversal: Reversal, planner: DataPlanner, sequences
     """The steps of a plan; none where nothing differs."""
     prepare = [*planner.salvage(), *([_sql(reversal.prepare)] if reversal.prepare else [])]
     loads, rows = planner.loads(), planner.actions()
-    again = _twice(rows)
+    again = _turns(rows)
     last: list[Json] = [{"do": "sequences", "values": sequences}] if sequences else []
     to_write = sum(action["rows"] for action in (*loads, *rows))
     if max(to_write, planner.read_at_the_end()) <= ONE_TRANSACTION_ROWS:
@@ -64,7 +66,8 @@ def assemble(component: str, reversal: Reversal, planner: DataPlanner, sequences
         groups = [
             ("Bring the schema back, in one short transaction", "transaction", prepare),
             *((f"Create again, with its rows: {_scope(action)}", "sequence", [action]) for action in loads),
-            *((_title(action), "sequence", [action]) for action in (*rows, *again)),
+            *((_title([action]), "sequence", [action]) for action in rows),
+            (_title(again), "sequence", again),
             ("Complete the schema: constraints, indexes, views, privileges", "sequence", _finish(reversal.finish)),
             ("Set sequences", "sequence", last),
         ]
@@ -86,7 +89,12 @@ def _step(component: str, step: str, title: str, mode: str, actions: Sequence[Js
         payload={"mode": mode, "batch": BATCH_ROWS, "actions": list(actions), "base": base},
         locks="; ".join(dict.fromkeys(lock for action in actions for lock in locks_of(action))),
         estimate=round(
-            0.05 + sum(a["rows"] / ROWS_PER_SECOND[str(a.get("op", a["do"]))] for a in flat(actions) if a.get("rows")),
+            0.05
+            + sum(
+                a["rows"] / ROWS_PER_SECOND[str(a.get("op", a["do"]))]
+                for a in flat(actions)
+                if a.get("rows") and a.get("turn", 1) == 1
+            ),
             2,
         ),
     )
@@ -134,29 +142,42 @@ def _sql(statements: Iterable[Statement], *, last: bool = False) -> Json:
     return {"do": "sql", "statements": [asdict(statement) for statement in statements], "last": last}
 
 
-def _title(action: Json) -> str:
-    parts = flat([action])
-    what = _WHAT["again" if parts[0].get("turn") == 2 else parts[0]["op"]]
-    return what.format(", ".join(map(_scope, parts)))
+def _title(actions: Sequence[Json]) -> str:
+    parts = flat(actions)
+    if not parts:
+        return ""
+    what = _WHAT["again" if parts[0].get("turn", 1) > 1 else parts[0]["op"]]
+    return what.format(", ".join(dict.fromkeys(map(_scope, parts))))
 
 
-def _twice(rows: Sequence[Json]) -> list[Json]:
-    """Has rows deleted and inserted in two turns; gives the actions of the second, which takes what the first has left.
+def _turns(rows: Sequence[Json]) -> list[Json]:
+    """Has rows written in several turns; gives the actions of those after the first, of which each takes what the one before has left.
 
-    A row that others refer to, or whose unique value they hold, is free when everything else is back. What then still cannot be done is
-    an application's doing, and only then listed.
+    A row that others refer to, or that needs a value that they hold, is free when these are back. What is deleted, updated and inserted
+    may wait for each other in any order, so there are two more turns. What then still cannot be done is an application's doing, and only
+    then listed.
     """
-    turns = [action for action in rows if {part["op"] for part in flat([action])} & {"delete", "insert"}]
-    second = deepcopy(turns)
-    for actions, turn in ((turns, 1), (second, 2)):
-        for part in flat(actions):
+    tried = [action for action in rows if any(map(_is_tried, flat([action])))]
+    tried.sort(key=lambda action: _ORDER.index(flat([action])[0]["op"]))
+    for part in flat(tried):
+        part["turn"] = 1
+    later: list[Json] = []
+    for turn in range(2, LAST_TURN + 1):
+        again = deepcopy(tried)
+        for part in flat(again):
             part["turn"] = turn
-    return second
+        later += again
+    return later
+
+
+def _is_tried(part: Json) -> bool:
+    """Whether other rows may stand in its way."""
+    return part["op"] in {"delete", "insert"} or bool(part.get("blockable"))
 
 
 def _refer(planned: Mapping[str, Group]) -> None:
-    """Tells actions of a second turn the step of the first, if that is another one."""
-    tried = {
+    """Tells actions of the second turn the step of the first, if that is another one."""
+    steps = {
         _tried(part): step
         for step, (_, _, actions) in planned.items()
         for part in flat(actions)
@@ -164,8 +185,8 @@ def _refer(planned: Mapping[str, Group]) -> None:
     }
     for step, (_, _, actions) in planned.items():
         for part in flat(actions):
-            if part.get("turn") == 2 and tried[_tried(part)] != step:
-                part["first"] = tried[_tried(part)]
+            if part.get("turn", 1) > 1 and steps[_tried(part)] != step:
+                part["after"] = steps[_tried(part)] if part["turn"] == 2 else step
 
 
 def _tried(part: Json) -> tuple[str, int]:

@@ -56,9 +56,8 @@ class Applier:
 
     def run(self) -> StepOutcome:
         """Does what is left of the step."""
-        units = self._units()
         finished = self._finished()
-        for number, unit in enumerate(units):
+        for number, unit in enumerate(self._units()):
             if number < finished:
                 continue
             patiently(partial(self._transaction, unit, number), self._session, self._component, self._cancelled)
@@ -117,7 +116,8 @@ class Applier:
         for lock in unit.locks:
             bench.tally.held(lock, time.monotonic() - started)
 
-    def _units(self) -> list[Unit]:
+    def _units(self) -> Iterator[Unit]:
+        """The step's transactions, made one after the other: what later ones do may be known only when earlier ones are done."""
         actions = self._step.payload["actions"]
         if self._step.payload["mode"] == "transaction":
             works = [unit.work for action in actions for unit in self._units_of(action, None)]
@@ -127,8 +127,10 @@ class Applier:
                 for work in works:
                     work()
 
-            return [Unit(everything, locks)]
-        return [unit for action in actions for unit in self._units_of(action, self._step.payload["batch"])]
+            yield Unit(everything, locks)
+            return
+        for action in actions:
+            yield from self._units_of(action, self._step.payload["batch"])
 
     def _units_of(self, action: Json, batch: int | None) -> Iterator[Unit]:
         locks = locks_of(action)

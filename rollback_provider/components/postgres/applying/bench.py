@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import Any
 
+import psycopg
 from psycopg import errors as pg
 
 from rollback_provider.components.postgres.base import Base
-from rollback_provider.components.postgres.replaced import Replaced
+from rollback_provider.components.postgres.merge import Merge
+from rollback_provider.components.postgres.replaced import Op, Replaced
+from rollback_provider.components.postgres.rows import field
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.waiting import Waiting
 from rollback_provider.core.component import Blobs, Notes, Progress
@@ -43,9 +48,9 @@ class Unit:
 class Tally:
     """What a step has done so far."""
 
-    rows: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = default(default_factory=dict)
     statements: int = 0
-    locks: dict[str, float] = field(default_factory=dict)
+    locks: dict[str, float] = default(default_factory=dict)
 
     def count(self, what: str, rows: int) -> None:
         """Adds rows."""
@@ -77,6 +82,17 @@ class Bench:
         self.ledger = LedgerWriter(self.blobs)
         self.replaced = Replaced(self.blobs)
         self.waiting = Waiting()
+
+    def keep(self, op: Op | None, merge: Merge, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+        """Keeps what a statement has returned, for whoever will undo it, and the number of the subtransaction that its rows bear."""
+        if cursor.rowcount:
+            own = self.session.execute(
+                "select transactionid::text::bigint from pg_locks"
+                " where locktype = 'transactionid' and pid = pg_backend_pid() and mode = 'ExclusiveLock'"
+            ).fetchall()
+            self.replaced.own.update(xid for (xid,) in own)
+        if op:
+            self.replaced.add(op, merge, [b"\t".join(map(field, row)) for row in cursor])
 
     @contextmanager
     def attempt(self, *errors: type[Exception]) -> Iterator[None]:

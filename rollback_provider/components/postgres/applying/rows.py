@@ -14,6 +14,9 @@ from rollback_provider.components.postgres.merge import Merge
 from rollback_provider.components.postgres.waiting import noted
 from rollback_provider.core.model import Json
 
+TOGETHER = 100_000
+"""Rows that may hold what each other should get back are written in one transaction, as long as they are not more."""
+
 
 class RowUnits:
     """Makes the transactions of row actions."""
@@ -35,6 +38,8 @@ class RowUnits:
             yield Unit(lambda: self._write(action, merge, self._all(action)), locks)
             return
         action = self._left(action)
+        if "after" in action and action["op"] == "update":
+            batch = max(batch, TOGETHER)
         total, batches = action["rows"], Batches(partial(self._lines, action), batch)
         for number in range(-(-total // batch)):
             yield Unit(partial(self._batch, action, merge, batches, number), locks)
@@ -49,15 +54,16 @@ class RowUnits:
             )
 
     def _left(self, action: Json) -> Json:
-        """In the second turn of a sequence, the action for those rows that the step of the first has left."""
-        if "first" not in action:
+        """In a later turn of a sequence, the action for those rows that the turn before has left, in its step, which is named."""
+        if "after" not in action:
             return action
-        blocks = noted(self._bench.notes.of(action["first"]), action["op"], action["table"]["oid"])
+        notes = self._bench.notes.of(action["after"])
+        blocks = noted(notes, action["op"], action["table"]["oid"], action["turn"] - 1)
         return action | {"blocks": blocks, "rows": sum(block["rows"] for block in blocks)}
 
     def _lines(self, action: Json) -> Iterator[Sequence[bytes]]:
-        if action.get("turn") == 2 and "first" not in action:  # both turns are in this transaction
-            yield self._bench.waiting.get(action["op"], action["table"]["oid"])
+        if action.get("turn", 1) > 1 and "after" not in action:  # all turns are in this transaction
+            yield self._bench.waiting.get(action["op"], action["table"]["oid"], action["turn"] - 1)
         else:
             yield from lines_of(action, self._bench.base, self._bench.blobs)
 

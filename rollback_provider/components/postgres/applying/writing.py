@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from psycopg import sql
 
 from rollback_provider.components.postgres.applying.bench import BREAKS, Bench
+from rollback_provider.components.postgres.applying.parking import Parking
+from rollback_provider.components.postgres.applying.stage import fill, restage
 from rollback_provider.components.postgres.applying.triggers import TriggersOff
 from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.listing import list_touched
 from rollback_provider.components.postgres.merge import STAGE, Merge
 from rollback_provider.components.postgres.replaced import Op
 from rollback_provider.components.postgres.rows import field, key_of, texts
+from rollback_provider.components.postgres.tables import name_of
+from rollback_provider.components.postgres.waiting import LAST_TURN
 from rollback_provider.core.model import Action, LedgerEntry
 
 _LEFT = {
+    "update": "cannot come back: other rows have what it should have, or lack what it refers to",
     "delete": "inserted by the migration, still referred to",
     "insert": "deleted by the migration, cannot be inserted any more",
 }
@@ -25,8 +30,8 @@ _LEFT = {
 class RowWriter:
     """Row actions on a stage of lines, all idempotent where they meet what they have done already.
 
-    :param turn: 1 or 2 where the same rows are tried twice: what stands in the way in the first turn may be gone in the second, so such
-        rows wait for that, and are listed only then
+    :param turn: counts from 1 where the same rows are tried more than once: what stands in the way in one turn may be gone in the next, so
+        such rows wait for that, and are listed only in the last
     """
 
     def __init__(self, bench: Bench, turn: int | None = None) -> None:
@@ -39,7 +44,15 @@ class RowWriter:
         self._staged(merge, merge.stage(), lines)
         self._session.execute(merge.lock())
         self._list(merge, deleting=False)
-        self._write(merge, lines, "update", "restored")
+        if self._turn is None:
+            self._write(merge, lines, "update", "restored")
+            return
+        with TriggersOff(self._session, merge.table):
+            self._halve(merge, lines, "update", "restored")
+            blocked = self._blocked(merge, lines)
+            if blocked and self._turn > 1:
+                blocked = Parking(self._bench, merge).run(blocked)
+        self.leave(merge, "update", blocked)
 
     def delete(self, merge: Merge, lines: list[bytes]) -> None:
         """Deletes rows that the migration inserted."""
@@ -88,9 +101,9 @@ class RowWriter:
         self._bench.replaced.add("reload", merge, [])
 
     def leave(self, merge: Merge, op: Op, lines: Sequence[bytes]) -> None:
-        """Has rows that cannot be written wait for the second turn; after that lists them."""
-        if self._turn == 1:
-            self._bench.waiting.add(op, merge.table.oid, lines)
+        """Has rows that cannot be written wait for the next turn; after the last lists them."""
+        if self._turn and self._turn < LAST_TURN:
+            self._bench.waiting.add(op, merge.table.oid, self._turn, lines)
             return
         for line in lines:
             self._conflict(merge, self._key(merge, line), None, _LEFT[op])
@@ -100,6 +113,19 @@ class RowWriter:
         found = {b"\t".join(map(field, row)) for row in self._session.execute(keys)}
         self.leave(merge, op, [line for line in lines if key_of(line, len(merge.key)) in found])
 
+    def _blocked(self, merge: Merge, lines: Sequence[bytes]) -> list[bytes]:
+        """Lines of rows that could be written and were not, with a digest of how they look: what is listed of them is listed."""
+        restage(self._session, lines)
+        keys = {b"\t".join(map(field, row)) for row in self._session.execute(merge.open())}
+        if not keys:
+            return []
+        self._session.execute(merge.mark_seen(merge.image()))
+        width = len(merge.key)
+        staged = self._session.execute(merge.staged(range(len(merge.columns)))).fetchall()
+        return [
+            line for line in (b"\t".join(map(field, map(_text, row))) for row in staged) if key_of(line, width) in keys
+        ]
+
     @staticmethod
     def _key(merge: Merge, line: bytes) -> dict[str, str | None]:
         return texts([c.name for c in merge.key], key_of(line, len(merge.key)).split(b"\t"))
@@ -107,9 +133,20 @@ class RowWriter:
     def _staged(self, merge: Merge, create: sql.Composed, lines: Iterable[bytes]) -> None:
         self._session.execute(sql.SQL("drop table if exists {}").format(STAGE))
         self._session.execute(create)
-        with self._session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
-            copy.write(b"".join(line + b"\n" for line in lines))
+        self._check_at_once(merge)
+        fill(self._session, lines)
         self._session.execute(merge.index())
+
+    def _check_at_once(self, merge: Merge) -> None:
+        """Has unique and exclusion constraints checked by each statement, so that what breaks one is found where it does."""
+        names = self._session.execute(
+            "select distinct n.nspname, k.conname from pg_constraint k join pg_namespace n on n.oid = k.connamespace"
+            " where k.conrelid = %s::regclass and k.contype in ('p', 'u', 'x') and k.condeferrable",
+            [name_of(merge.table).as_string(self._session)],
+        ).fetchall()
+        if names:
+            listed = sql.SQL(", ").join(sql.Identifier(*name) for name in names)
+            self._session.execute(sql.SQL("set constraints {} immediate").format(listed))
 
     def _list(self, merge: Merge, *, deleting: bool) -> None:
         scope = (self._bench.component, merge.table.scope)
@@ -133,9 +170,9 @@ class RowWriter:
                 return 0
             middle, rows = len(lines) // 2, 0
             for half in (lines[:middle], lines[middle:]):
-                self._restage(half)
+                restage(self._session, half)
                 rows += self._halve(merge, half, op, what, keep=keep)
-            self._restage(lines)
+            restage(self._session, lines)
             return rows
         self._session.execute("release savepoint part")
         self._bench.tally.count(what, rows)
@@ -144,20 +181,8 @@ class RowWriter:
     def _run(self, merge: Merge, op: Op, *, keep: bool) -> int:
         """Runs the statement, and keeps what it has replaced. Rows bear the number of the subtransaction, which is kept, too."""
         cursor = self._session.execute(getattr(merge, op)(returning=keep))
-        if cursor.rowcount:
-            own = self._session.execute(
-                "select transactionid::text::bigint from pg_locks"
-                " where locktype = 'transactionid' and pid = pg_backend_pid() and mode = 'ExclusiveLock'"
-            ).fetchall()
-            self._bench.replaced.own.update(xid for (xid,) in own)
-        if keep:
-            self._bench.replaced.add(op, merge, [b"\t".join(map(field, row)) for row in cursor])
+        self._bench.keep(op if keep else None, merge, cursor)
         return cursor.rowcount
-
-    def _restage(self, lines: Sequence[bytes]) -> None:
-        self._session.execute(sql.SQL("delete from {}").format(STAGE))
-        with self._session.cursor().copy(sql.SQL("copy {} from stdin").format(STAGE)) as copy:
-            copy.write(b"".join(line + b"\n" for line in lines))
 
     def _conflict(
         self, merge: Merge, key: dict[str, str | None], now: dict[str, str | None] | None, reason: str
@@ -172,6 +197,10 @@ class RowWriter:
                 reason=reason,
             )
         )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 class Batches:

@@ -88,14 +88,39 @@ class TableMerge:
         extract = Extract("stage", merge.staged(places).as_string(desk.session), 0)
         blocks = desk.copier.run([extract], desk.blobs, desk.progress, f"rows to {op}")["stage"].blocks
         if blocks:
-            action = _action(op, then, [alignment.columns[i] for i in places], blocks)
-            yield action | {"children": self._children(), "beside": self._beside()} if op == "delete" else action
+            columns = [alignment.columns[i] for i in places]
+            action = _action(op, then, columns, blocks)
+            if op == "delete":
+                yield action | {"children": self._children(), "beside": self._beside()}
+            else:
+                yield action | {"blockable": self._is_blockable(columns)}
 
     def _to_write(self) -> list[int]:
         """Places of the columns that the migration has changed in some row: the others need not be carried along."""
         alignment = self._alignment
         row = self._desk.session.execute(alignment.merge.changed()).fetchone() or ()
         return [i for i, changed in enumerate(row) if changed or i in alignment.inexact]
+
+    def _is_blockable(self, columns: Sequence[Column]) -> bool:
+        """Whether other rows may stand in the way of values of these columns, or lack what these refer to."""
+        numbers = {column.number for column in columns}
+        if any(numbers.intersection(key.columns) for key in self._change.then.foreign_keys):
+            return True
+        now = [self._change.columns[number] for number in numbers]
+        row = self._desk.session.execute(
+            "select from pg_index where indrelid = %s and (indisunique or indisexclusion)"
+            " and (0 = any(indkey) or indkey::int2[] && %s::int2[]) limit 1",
+            [self._change.now.oid, now],
+        ).fetchone()
+        return row is not None
+
+    def _is_deferrable(self) -> bool:
+        """Whether the table has a unique or exclusion constraint that can be deferred: ON CONFLICT does not know such."""
+        row = self._desk.session.execute(
+            "select from pg_constraint where conrelid = %s and contype in ('p', 'u', 'x') and condeferrable limit 1",
+            [self._change.now.oid],
+        ).fetchone()
+        return row is not None
 
     def _inserts(self, deleted: Spool) -> Iterator[Json]:
         """Rows that the migration deleted, as they were; those whose key is taken again are listed and left out."""
@@ -128,7 +153,8 @@ class TableMerge:
             ref = desk.blobs.put_blob(content)
             blocks.append(Block(ref.digest, ref.size, content.count(b"\n"), ""))
         if blocks:
-            yield _action("insert", then, then.stored_columns[len(names) :], blocks) | {"beside": self._beside()}
+            action = _action("insert", then, then.stored_columns[len(names) :], blocks)
+            yield action | {"beside": self._beside(), "deferrable": self._is_deferrable()}
 
     def _choose(self, op: str) -> None:
         """Takes rows that the policy does not choose off the stage: by the snapshot's values, or, where it has none, the migration's."""
