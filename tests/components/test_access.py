@@ -38,6 +38,7 @@ OWNED = {
     "default privileges": "alter default privileges in schema public grant select on tables to public",
     "owner": "alter function one() owner to clerk",
     "sequence": "alter sequence s increment 5",
+    "schema of the database's owner": "comment on schema public is 'x'",
 }
 
 

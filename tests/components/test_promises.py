@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rollback_provider.components.postgres import steps
+from rollback_provider.components.postgres.applying import parking
 from rollback_provider.core.repository import Store
 from tests.components.fix.schema_text import database_text
 from tests.components.scenario import Scenario
@@ -162,6 +163,41 @@ def test_a_value_in_a_ring_that_an_application_has_taken(scenario: Scenario) -> 
     listed = {(entry["key"]["id"], entry["action"]) for entry in scenario.entries(execution=record)}
     assert listed == {(str(key), "conflict_kept") for key in (1, 2, 4, 5, 6, 7, 8, 9)}
     scenario.verify()
+
+
+def test_values_that_others_follow_are_listed(scenario: Scenario) -> None:
+    """Moved by way of others, or later than rows that refer to them, they would take rows along that are back already."""
+    scenario.begin(
+        "create table codes (id int primary key, code text unique); insert into codes select n, 'c' || n from generate_series(1, 6) n;"
+        "create table uses (id int primary key, code text references codes (code) on update cascade);"
+        "insert into uses select n, 'c' || n from generate_series(1, 6) n"
+    ).migrate("update codes set code = code || 'x'; update codes set code = 'c' || id % 6 + 1").application(
+        "insert into uses values (90, 'c3')"
+    )
+    scenario.generate()
+    record = scenario.execute()
+    assert scenario.rows("select id, code from uses order by id") == [*((n, f"c{n}") for n in range(1, 7)), (90, "c3")]
+    assert {entry["scope"] for entry in scenario.entries(execution=record)} == {"public.codes"}
+
+
+def test_a_long_chain_of_which_an_application_holds_the_end(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt would free one row: after so many all that is left is listed, and nothing is lost."""
+    monkeypatch.setattr(parking, "_MOST_MOVED", 100)
+    scenario.begin(
+        "create table t (id int primary key, pos int unique); insert into t select n, n from generate_series(1, 40) n"
+    )
+    scenario.migrate("update t set pos = pos + 1000; update t set pos = pos - 999").application(
+        "insert into t values (99, 1)"
+    )
+    scenario.generate()
+    record = scenario.execute()
+    assert scenario.rows("select count(*) from t where pos = id + 1") == [(40,)]
+    entries = scenario.entries(execution=record)
+    assert {int(entry["key"]["id"]) for entry in entries} == set(range(1, 41))
+    reasons = {entry["reason"].partition(": ")[2].partition(" ")[0] for entry in entries}
+    assert reasons == {"duplicate", "others"}  # what the server said of some, and that of the rest nothing was tried
 
 
 def test_values_that_cannot_be_parked_are_listed(scenario: Scenario) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rollback_provider.components.postgres.catalog.sql_text import ident
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Table
 
 _SHOWN = 20
+_SET_OPTION = 160000
+"""From this version on a member may be denied to become the role."""
+_WRITES = ("select", "insert", "update", "delete")
 
 
 class Missing:
@@ -16,9 +19,11 @@ class Missing:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        row = session.execute("select current_user::regrole::text, current_database()").fetchone()
-        assert row is not None  # noqa: S101  a query without a table always returns its row
-        self._role, self._database = row
+        row = session.execute(
+            "select current_user::regrole::text, datname, pg_get_userbyid(datdba) from pg_database where datname = current_database()"
+        ).fetchone()
+        assert row is not None  # noqa: S101  the database is there
+        self._role, self._database, self._database_owner = row
         self.problems: list[str] = []
         self.grants: dict[str, None] = {}
 
@@ -29,7 +34,7 @@ class Missing:
         self._add(
             "Only their owner can change back",
             [label for label, _ in found],
-            [f"GRANT {self._quoted(owner)} TO {self._role}" for _, owner in found],
+            self._memberships(owner for _, owner in found),
         )
 
     def giving(self, objects: Sequence[tuple[str, str, str]]) -> None:
@@ -40,7 +45,7 @@ class Missing:
         self._add(
             "To give them back to their owner one has to be a member of that role",
             [label for label, _ in found],
-            [f"GRANT {self._quoted(owner)} TO {self._role}" for _, owner in found],
+            self._memberships(owner for _, owner in found),
         )
         places = {(owner, schema) for _, owner, schema in objects if schema}
         barred = self._session.execute(
@@ -66,7 +71,7 @@ class Missing:
         found = [(label, schema) for label, schema in objects if schema in barred]
         places = [
             f"SCHEMA {self._quoted(schema)}" if schema else f"DATABASE {self._quoted(self._database)}"
-            for _, schema in found
+            for schema in dict.fromkeys(schema for _, schema in found)
         ]
         self._add(
             "Not allowed to make",
@@ -120,6 +125,11 @@ class Missing:
             [f"GRANT UPDATE ON SEQUENCE {name} TO {self._role}" for name in barred],
         )
 
+    def _memberships(self, owners: Iterable[str]) -> list[str]:
+        """The GRANTs that make the role a member of others. Nobody can be made one of `pg_database_owner`, but of who that is."""
+        roles = dict.fromkeys(self._database_owner if owner == "pg_database_owner" else owner for owner in owners)
+        return [f"GRANT {self._quoted(role)} TO {self._role}" for role in roles]
+
     def _roles(self, roles: set[str], how: str) -> set[str]:
         """Those of the roles that the current one is, or is a member of."""
         rows = self._session.execute(
@@ -154,8 +164,3 @@ def some(names: Sequence[str], separator: str = ", ") -> str:
     """Names in a row, not too many."""
     more = len(names) - _SHOWN
     return separator.join(names[:_SHOWN]) + (f"{separator}and {more} more" if more > 0 else "")
-
-
-_SET_OPTION = 160000
-"""From this version on a member may be denied to become the role."""
-_WRITES = ("select", "insert", "update", "delete")

@@ -26,12 +26,15 @@ _FREE = {
 }
 """By name of the base type, SQL for a value that no row has; `n` numbers the rows."""
 _LONGEST = 32
+_MOST_MOVED = 1_000_000
+"""Rows moved in vain before the rest is listed: where an application holds the end of a long chain, each attempt frees one row."""
+_STANDING = "others have what it should have, or lack what it refers to"
 
 
 class _StandingError(Exception):
-    """Something else stands in the way of parked rows; their lines."""
+    """Something else stands in the way of parked rows; their lines, each with what the server says."""
 
-    def __init__(self, lines: list[bytes]) -> None:
+    def __init__(self, lines: dict[bytes, str]) -> None:
         super().__init__("something else stands in the way")
         self.lines = lines
 
@@ -45,19 +48,22 @@ class Parking:
         self._merge = merge
         self._table = name_of(merge.table)
 
-    def run(self, lines: list[bytes]) -> list[bytes]:
-        """Gives the rows what they should have; gives the lines of those that something else stands in the way of."""
-        left: list[bytes] = []
+    def run(self, lines: list[bytes]) -> dict[bytes, str]:
+        """Gives the rows what they should have; gives the lines of those that something else stands in the way of, and what that is."""
+        left: dict[bytes, str] = {}
+        moved = 0
         while lines:
+            moved += len(lines)
             try:
                 with self._bench.attempt(_StandingError, *BREAKS, psycopg.DataError):
                     self._move(lines)
             except _StandingError as error:
-                left += error.lines
-                gone = set(error.lines)
-                lines = [line for line in lines if line not in gone]
-            except (*BREAKS, psycopg.DataError):
-                return [*left, *lines]  # the parked values will not do
+                left |= error.lines
+                lines = [line for line in lines if line not in error.lines]
+                if moved > _MOST_MOVED:
+                    return left | dict.fromkeys(lines, _STANDING)
+            except (*BREAKS, psycopg.DataError) as error:  # the parked values will not do
+                return left | dict.fromkeys(lines, str(error.diag.message_primary))
             else:
                 break
         return left
@@ -66,7 +72,7 @@ class Parking:
         restage(self._session, lines)
         free = self._free_values()
         if not free:
-            raise _StandingError(lines)
+            raise _StandingError(dict.fromkeys(lines, _STANDING))
         self._session.execute(sql.SQL("drop table if exists {}").format(_PARKED))
         self._session.execute(self._noted())
         self._session.execute(
@@ -78,22 +84,22 @@ class Parking:
         if failed:
             raise _StandingError(failed)
 
-    def _halve(self, lines: list[bytes]) -> list[bytes]:
-        """Gives parked rows what they should have; gives the lines of those that cannot have it."""
+    def _halve(self, lines: list[bytes]) -> dict[bytes, str]:
+        """Gives parked rows what they should have; gives the lines of those that cannot have it, and why."""
         restage(self._session, lines)
         self._session.execute("savepoint part")
         try:
             cursor = self._session.execute(self._moved())
-        except BREAKS:
+        except BREAKS as error:
             self._session.execute("rollback to savepoint part")
             if len(lines) == 1:
-                return lines
+                return {lines[0]: str(error.diag.message_primary)}
             middle = len(lines) // 2
-            return [line for half in (lines[:middle], lines[middle:]) for line in self._halve(half)]
+            return self._halve(lines[:middle]) | self._halve(lines[middle:])
         self._bench.keep("update", self._merge, cursor)
         self._session.execute("release savepoint part")
         self._bench.tally.count("restored", cursor.rowcount)
-        return []
+        return {}
 
     def _moved(self) -> sql.Composed:
         """The statement for the rows of the stage; gives key, values before they were parked and values after, as text."""

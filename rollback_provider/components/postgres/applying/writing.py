@@ -20,7 +20,6 @@ from rollback_provider.components.postgres.waiting import LAST_TURN
 from rollback_provider.core.model import Action, LedgerEntry
 
 _LEFT = {
-    "update": "cannot come back: other rows have what it should have, or lack what it refers to",
     "delete": "inserted by the migration, still referred to",
     "insert": "deleted by the migration, cannot be inserted any more",
 }
@@ -49,10 +48,14 @@ class RowWriter:
             return
         with TriggersOff(self._session, merge.table):
             self._halve(merge, lines, "update", "restored")
-            blocked = self._blocked(merge, lines)
+            blocked = dict.fromkeys(self._blocked(merge, lines), "")
             if blocked and self._turn > 1:
-                blocked = Parking(self._bench, merge).run(blocked)
-        self.leave(merge, "update", blocked)
+                blocked = Parking(self._bench, merge).run([*blocked])
+        if self._waits():
+            self._bench.waiting.add("update", merge.table.oid, self._turn, blocked)
+            return
+        for line, problem in blocked.items():
+            self._conflict(merge, self._key(merge, line), None, f"cannot come back: {problem}")
 
     def delete(self, merge: Merge, lines: list[bytes]) -> None:
         """Deletes rows that the migration inserted."""
@@ -102,11 +105,14 @@ class RowWriter:
 
     def leave(self, merge: Merge, op: Op, lines: Sequence[bytes]) -> None:
         """Has rows that cannot be written wait for the next turn; after the last lists them."""
-        if self._turn and self._turn < LAST_TURN:
+        if self._turn and self._waits():
             self._bench.waiting.add(op, merge.table.oid, self._turn, lines)
             return
         for line in lines:
             self._conflict(merge, self._key(merge, line), None, _LEFT[op])
+
+    def _waits(self) -> bool:
+        return self._turn is not None and self._turn < LAST_TURN
 
     def _leave(self, merge: Merge, op: Op, lines: Sequence[bytes], keys: sql.Composed) -> None:
         """Those with the keys that a query gives."""

@@ -102,15 +102,26 @@ class TableMerge:
         return [i for i, changed in enumerate(row) if changed or i in alignment.inexact]
 
     def _is_blockable(self, columns: Sequence[Column]) -> bool:
-        """Whether other rows may stand in the way of values of these columns, or lack what these refer to."""
+        """Whether other rows may stand in the way of values of these columns, or lack what these refer to, and it may be tried again.
+
+        Not where rows of other tables follow a value when it changes: those that are back already would follow it, too.
+        """
         numbers = {column.number for column in columns}
+        now = [self._change.columns[number] for number in numbers]
+        oid = self._change.now.oid
+        followed = self._desk.session.execute(
+            "select from pg_constraint where confrelid = %s and contype = 'f' and confupdtype in ('c', 'n', 'd')"
+            " and confkey && %s::int2[] limit 1",
+            [oid, now],
+        ).fetchone()
+        if followed is not None:
+            return False
         if any(numbers.intersection(key.columns) for key in self._change.then.foreign_keys):
             return True
-        now = [self._change.columns[number] for number in numbers]
         row = self._desk.session.execute(
             "select from pg_index where indrelid = %s and (indisunique or indisexclusion)"
             " and (0 = any(indkey) or indkey::int2[] && %s::int2[]) limit 1",
-            [self._change.now.oid, now],
+            [oid, now],
         ).fetchone()
         return row is not None
 
