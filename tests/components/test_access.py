@@ -120,3 +120,18 @@ def test_a_snapshot_says_what_its_role_could_not_take_back(clerk: Scenario) -> N
     (said,) = [text for text in clerk.progress.messages if "belong to others" in text]
     assert "table public.t" in said
     assert "GRANT postgres TO clerk" in said
+
+
+def test_a_superuser_gives_objects_to_owners_who_may_not_make_any(database: Database, memory_store: Store) -> None:
+    """Only others need their new owner to be allowed to create in the schema."""
+    database.run(
+        "drop role if exists clerk; create role clerk; create schema other; create function other.one() returns int language sql as 'select 1'"
+    )
+    scenario = (
+        Scenario(database, memory_store)
+        .begin("alter function other.one() owner to clerk")
+        .migrate("drop function other.one()")
+    )
+    scenario.back()
+    assert scenario.rows("select proowner::regrole::text from pg_proc where proname = 'one'") == [("clerk",)]
+    database.run("drop owned by clerk; drop role clerk")

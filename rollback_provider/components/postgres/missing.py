@@ -38,7 +38,10 @@ class Missing:
         )
 
     def giving(self, objects: Sequence[tuple[str, str, str]]) -> None:
-        """Objects by label, with the role that they are given to, and their schema, in which that role has to be allowed to create."""
+        """Objects by label, with the role that they are given to, and their schema, in which that role has to be allowed to create.
+
+        A superuser gives anything to anybody.
+        """
         how = "set" if self._session.info.server_version >= _SET_OPTION else "member"
         mine = self._roles({owner for _, owner, _ in objects}, how)
         found = [(label, owner) for label, owner, _ in objects if owner not in mine]
@@ -50,7 +53,8 @@ class Missing:
         places = {(owner, schema) for _, owner, schema in objects if schema}
         barred = self._session.execute(
             "select r.rolname, n.nspname from unnest(%s::text[], %s::text[]) x (role, schema) join pg_roles r on r.rolname = x.role"
-            " join pg_namespace n on n.nspname = x.schema where not has_schema_privilege(r.oid, n.oid, 'create')",
+            " join pg_namespace n on n.nspname = x.schema where not has_schema_privilege(r.oid, n.oid, 'create')"
+            " and not (select rolsuper from pg_roles where rolname = current_user)",
             [[owner for owner, _ in places], [schema for _, schema in places]],
         ).fetchall()
         self._add(
