@@ -61,6 +61,8 @@ def rollback_guard(
     checks: Sequence[Mapping[str, Any]] = (),
     store: str = DEFAULT_STORE,
     quiet: bool = False,
+    track: bool = False,
+    whole: Sequence[str] = (),
     conflicts: str = "keep",
     ambiguous: str = "fail",
     fill: Mapping[str, str] | None = None,
@@ -95,6 +97,10 @@ def rollback_guard(
     :param store: id of a ``rollback_store`` connection, or a URL
     :param quiet: you vouch that nobody but the migration writes between snapshot and checkpoint. Without it, and without an exact
         checkpoint sealed by the migrate task, no change can be attributed, and `ambiguous` decides.
+    :param track: the migration commits as it goes, in sessions of its own, while applications write: triggers log what these sessions
+        write, from the snapshot until the checkpoint. They are known by a setting, which the migrate task gives to its tool:
+        ``PGOPTIONS="-c rollback.snapshot=<snapshot_id>"``. Where that is impossible, the snapshot task fails, and nothing is migrated.
+    :param whole: tables that a tracked migration drops, or columns of which: writes of all sessions to them are logged
     :param conflicts: what the rollback does with a value that both the migration and an application changed: ``keep`` the application's,
         ``restore``, ``fail``
     :param ambiguous: what it does with changes that nothing attributes: ``fail`` (nobody is there to decide), ``restore``, ``keep``
@@ -103,9 +109,16 @@ def rollback_guard(
     :param task_args: arguments for the guard's own tasks: ``{"retries": 5, "pool": "migrations"}``. The rollback tasks have two retries
         and no ``execution_timeout`` unless it says otherwise.
 
-    Raises ConfigurationError for a DAG with ``dagrun_timeout``, which would skip the rollback, and for a `migrate` or `verify` that is
-    no task, where there is neither `verify` nor a check of the migration, and for a check that is malformed.
+    Raises ConfigurationError for a DAG with ``dagrun_timeout``, which would skip the rollback, for a `migrate` or `verify` that is
+    no task, where there is neither `verify` nor a check of the migration, for a check that is malformed, and for `quiet` together
+    with `track`.
     """
+    if quiet and track:
+        raise ConfigurationError(
+            "`quiet` says that nobody else writes, `track` that they do",
+            state="The DAG was not loaded",
+            next_step="Leave one of them off",
+        )
     declared = parse_checks(checks)
     checked = any(check.when != "rollback" for check in declared)
     if verify is None and not checked:
@@ -123,6 +136,8 @@ def rollback_guard(
         checks=[check.model_dump(mode="json") for check in declared],
         store=store,
         work=work,
+        track=track,
+        whole=whole,
         **own,
     )
     snapshot.is_setup = True

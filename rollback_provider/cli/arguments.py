@@ -106,6 +106,19 @@ COMMANDS = (
         ),
     ),
     _command(
+        "track",
+        "steps:track",
+        "Log what a migration writes that commits as it goes, while applications write",
+        SNAPSHOT,
+        _argument(
+            "--whole",
+            metavar="TABLE",
+            action="append",
+            default=[],
+            help="Log writes of all sessions to this table, because the migration drops it or columns of it; may be repeated",
+        ),
+    ),
+    _command(
         "checkpoint", "steps:checkpoint", "Record what the migration changed, before applications write", SNAPSHOT
     ),
     _command("check", "steps:check", "Run the checks declared for the migration, and say whether it is good", SNAPSHOT),

@@ -18,7 +18,14 @@ from rollback_provider.core.model import Attribution, Checkpoint, ComponentState
 from rollback_provider.core.registry import build
 from rollback_provider.core.repository import Repository, Store
 
-_WEAKEST = (Attribution.UNKNOWN, Attribution.QUIET, Attribution.JOURNAL, Attribution.TRANSACTION)
+_WEAKEST = (
+    Attribution.UNKNOWN,
+    Attribution.TRACKING,
+    Attribution.QUIET,
+    Attribution.TRIGGERS,
+    Attribution.JOURNAL,
+    Attribution.TRANSACTION,
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ class Chain:
 
 def _told(repository: Repository, snapshot: Snapshot) -> Checkpoint | None:
     newest = next(reversed(repository.checkpoints(snapshot.id)), None)
-    return newest if newest and newest.attribution is not Attribution.UNKNOWN else None
+    return newest if newest and newest.attribution not in {Attribution.UNKNOWN, Attribution.TRACKING} else None
 
 
 def _taken_back(repository: Repository) -> Iterator[str]:

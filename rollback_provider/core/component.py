@@ -290,6 +290,44 @@ class Contended(Protocol):
 
 
 @runtime_checkable
+class Trackable(Component, Protocol):
+    """A component that can tell what a migration writes that commits as it goes, while applications write, too.
+
+    :meth:`track`, then the migration, then :meth:`tracked`, whose result is sealed, then :meth:`untrack`. Each may be called again after a
+    kill, and goes on.
+    """
+
+    def track(
+        self, snapshot: ComponentState, mark: str, whole: Sequence[str], blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Begins to log what sessions write that bear the mark; gives the state that the migration meets.
+
+        :param mark: told to the system by the migration's sessions, in a way that the component documents
+        :param whole: parts of which the writes of all sessions are logged
+
+        Raises PermissionDeniedError, ConfigurationError, DriftError, MigrationRunningError, BusyError. Nothing is left then.
+        """
+        ...
+
+    def tracked(
+        self, snapshot: ComponentState, started: ComponentState, mark: str, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """What the migration changed, as a checkpoint; the log is kept. What the log cannot tell is named, and will be ambiguous.
+
+        :param started: what `track` gave
+        """
+        ...
+
+    def tracked_mark(self) -> str | None:
+        """The mark of the migration that is tracked in the system, or whose log is still there; None for none. Reads only."""
+        ...
+
+    def untrack(self, mark: str) -> None:
+        """Removes whatever was put into the system; no error where nothing is left."""
+        ...
+
+
+@runtime_checkable
 class SoftDropping(Protocol):
     """A component in which a migration can soft-drop: rename what it would drop, until it is accepted."""
 

@@ -169,6 +169,11 @@ class Attribution(StrEnum):
     """The caller vouches that nobody but the migration wrote between snapshot and checkpoint."""
     JOURNAL = "journal"
     """Made from the journal of a rollback that is to be undone, which holds each value it replaced: exact."""
+    TRIGGERS = "triggers"
+    """Triggers logged what sessions with the migration's mark wrote, and these writes are known exactly. Where the log cannot tell, such
+    as after a conversion of all values, the checkpoint names the table, and what has changed in it is ambiguous."""
+    TRACKING = "tracking"
+    """The migration is being tracked by triggers, and the log has not been read: nothing can be told yet, and no rollback planned."""
     UNKNOWN = "unknown"
     """No checkpoint, or one that cannot tell: every change since the snapshot may be the migration's or an application's."""
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.chain import Chain, later_migrations, weakest
 from rollback_provider.core.component import Component, ConnectionResolver, Progress, Selective
-from rollback_provider.core.errors import ComponentError, ConfigurationError, LockedError
+from rollback_provider.core.errors import ComponentError, ConfigurationError, LockedError, MigrationRunningError
 from rollback_provider.core.ledger import LedgerWriter, merge_ledgers
 from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
@@ -58,6 +58,12 @@ def generate(
     repository = Repository(store)
     snapshot = repository.snapshot(snapshot_id)
     checkpoint = _checkpoint(repository, snapshot_id, checkpoint_id)
+    if checkpoint and checkpoint.attribution is Attribution.TRACKING:
+        raise MigrationRunningError(
+            f"The migration of snapshot {snapshot_id} is being tracked, and what it changed has not been recorded",
+            state="Nothing was planned",
+            next_step=f"When its sessions have ended: rollbackctl checkpoint {snapshot_id}",
+        )
     attribution = checkpoint.attribution if checkpoint else Attribution.UNKNOWN
     told = checkpoint is not None and attribution is not Attribution.UNKNOWN
     after = {state.spec.name: state for state in checkpoint.components} if checkpoint and told else {}

@@ -8,6 +8,7 @@ from typing import Any
 from rollback_provider.core.capturer import is_complete, take_checkpoint
 from rollback_provider.core.model import Attribution, Checkpoint
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.tracking import end_tracking, was_tracked
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor
 from rollback_provider.operators.base import RollbackOperator
@@ -16,7 +17,8 @@ from rollback_provider.operators.base import RollbackOperator
 class RollbackCheckpointOperator(RollbackOperator):
     """Seals what the migration changed since the snapshot; XCom gets the checkpoint's id.
 
-    Where the migrate task has sealed a checkpoint inside its own transaction, that one is kept: it is exact. Otherwise all that
+    Where the migrate task has sealed a checkpoint inside its own transaction, that one is kept: it is exact. Where the migration was
+    tracked, its log is read, and removed from the systems; its sessions must have ended. Otherwise all that
     changed since the snapshot counts as the migration's: by placing this operator you vouch that nobody else has written since.
 
     :param snapshot_id: the snapshot taken before the migration
@@ -35,15 +37,15 @@ class RollbackCheckpointOperator(RollbackOperator):
 
 
 def complete_checkpoint(task: RollbackOperator, store: Store, snapshot_id: str, context: Any) -> str:
-    """Keeps what the migrate task has sealed inside its transaction, and takes a checkpoint of all other components.
+    """Keeps what tells the migration's writes from others', and takes a checkpoint of all other components.
 
     There every change since the snapshot counts as the migration's. Returns the checkpoint's id.
     """
     repository = Repository(store)
-    exact = exact_checkpoint(repository, snapshot_id)
+    exact = exact_checkpoint(task, store, snapshot_id, context)
     told = ", ".join(state.spec.name for state in exact.components) if exact else ""
     if exact and is_complete(exact, repository.snapshot(snapshot_id)):
-        task.log.info("Checkpoint %s was sealed inside the migration's transaction; it is exact and is kept", exact.id)
+        task.log.info("Checkpoint %s tells the migration's writes from others', and is kept", exact.id)
         return exact.id
     checkpoint = take_checkpoint(
         store,
@@ -57,15 +59,24 @@ def complete_checkpoint(task: RollbackOperator, store: Store, snapshot_id: str, 
     task.log.info(
         "Checkpoint %s is sealed; every change since the snapshot counts as the migration's%s",
         checkpoint.id,
-        f", but for {told}, of which the migrate task has sealed its own" if told else "",
+        f", but for {told}, of which the migration's own checkpoint tells" if told else "",
     )
     return checkpoint.id
 
 
-def exact_checkpoint(repository: Repository, snapshot_id: str) -> Checkpoint | None:
-    """The newest checkpoint of this snapshot that was sealed inside the migration's transaction, if that has ended as it should."""
-    for checkpoint in reversed(repository.checkpoints(snapshot_id)):
-        if checkpoint.attribution is Attribution.TRANSACTION:
+def exact_checkpoint(task: RollbackOperator, store: Store, snapshot_id: str, context: Any) -> Checkpoint | None:
+    """The newest checkpoint that tells the migration's writes from others', if the migration has ended as it should.
+
+    It was sealed inside the migration's transaction; that of a tracked migration is made now, unless it is there.
+    """
+    if was_tracked(store, snapshot_id):
+        checkpoint = end_tracking(
+            store, snapshot_id, airflow_connections, task.progress, actor=task_actor(context), watch=task.watch
+        )
+        task.log.info("Checkpoint %s is sealed; it tells what sessions with the migration's mark wrote", checkpoint.id)
+        return checkpoint
+    for checkpoint in reversed(Repository(store).checkpoints(snapshot_id)):
+        if checkpoint.attribution in {Attribution.TRANSACTION, Attribution.TRIGGERS}:
             return checkpoint
         if checkpoint.attribution is Attribution.UNKNOWN:
             return None

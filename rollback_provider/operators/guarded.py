@@ -7,12 +7,13 @@ clears a part of it. So each of them looks at the states of the run's other task
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from rollback_provider.components.postgres.reserved import marking
 from rollback_provider.core.capturer import is_complete
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
@@ -20,6 +21,8 @@ from rollback_provider.core.model import Cause, Record, Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.hooks.cause import told_causes
+from rollback_provider.core.tracking import begin_tracking, was_tracked
+from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import run_label, task_actor
 from rollback_provider.hooks.rollback_store import RollbackStoreHook
 from rollback_provider.operators.base import final_errors
@@ -100,14 +103,28 @@ class GuardedSnapshotOperator(RollbackSnapshotOperator):
     Clearing a task behind the migration clears the snapshot with it, because it is their setup; a new one would hold the migrated state.
     """
 
-    def __init__(self, *, work: Work, **kwargs: Any) -> None:
+    def __init__(self, *, work: Work, track: bool, whole: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.work = work
+        self.track = track
+        self.whole = whole
 
     def run_in(self, context: Any) -> str:
         """Takes the snapshot, or finds the one this run took before; returns its id."""
         if self.work.migration_waits(context) or self.work.never_ran(context):
-            return super().run_in(context)
+            snapshot_id = super().run_in(context)
+            if self.track:
+                begin_tracking(
+                    self.open_store(),
+                    snapshot_id,
+                    airflow_connections,
+                    self.progress,
+                    actor=task_actor(context),
+                    whole=self.whole,
+                    watch=self.watch,
+                )
+                self.log.info("The migration is tracked: run it with PGOPTIONS=%r", marking(snapshot_id))
+            return snapshot_id
         store = self.open_store()
         earlier = self._earlier(store, context)
         rollback_id = used_by(Repository(store), earlier)
@@ -144,7 +161,7 @@ class GuardedCheckpointOperator(RollbackCheckpointOperator):
     def run_in(self, context: Any) -> str | None:
         """Keeps or takes the checkpoint; returns its id, or None where nobody knows which writes are the migration's."""
         repository = Repository(self.open_store())
-        exact = exact_checkpoint(repository, self.snapshot_id)
+        exact = exact_checkpoint(self, repository.store, self.snapshot_id, context)
         snapshot = repository.snapshot(self.snapshot_id)
         if self.quiet or (exact and is_complete(exact, snapshot)):
             return complete_checkpoint(self, repository.store, self.snapshot_id, context)
@@ -169,11 +186,13 @@ class GuardedGenerateOperator(RollbackGenerateOperator):
         """Plans; returns the rollback's id."""
         if self.work.verified(context):
             raise AirflowSkipException("The migration verified: there is nothing to roll back")
+        store = self.open_store()
+        repository, snapshot_id = Repository(store), str(self.snapshot_id)
+        if was_tracked(store, snapshot_id):
+            exact_checkpoint(self, store, snapshot_id, context)
         if self.work.never_ran(context):
             raise AirflowSkipException("The migration never began: there is nothing to roll back")
         self.log.warning("Rolling back, because of %s", self.work.causes(context))
-        store = self.open_store()
-        repository, snapshot_id = Repository(store), str(self.snapshot_id)
         newest = next(reversed(repository.checkpoints(snapshot_id)), None)
         if self.quiet and not (newest and is_complete(newest, repository.snapshot(snapshot_id))):
             self.log.info("The migration ended before its checkpoint, which is taken now")

@@ -66,6 +66,10 @@ ATTRIBUTIONS: dict[Attribution, str] = {
     Attribution.TRANSACTION: "The checkpoint was taken in the migration's transaction: its writes are known exactly.",
     Attribution.QUIET: "The caller vouched that only the migration wrote between snapshot and checkpoint.",
     Attribution.JOURNAL: "The journal of the rollback that is undone holds each value it replaced: its writes are known exactly.",
+    Attribution.TRIGGERS: (
+        "Triggers logged what sessions with the migration's mark wrote: these writes are known exactly, but for tables that the notes name."
+    ),
+    Attribution.TRACKING: "The migration is being tracked, and its log has not been read: nothing is known yet.",
     Attribution.UNKNOWN: "There is no checkpoint: each change may be the migration's or an application's.",
 }
 

@@ -6,13 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import psycopg
+
 from rollback_provider.components.postgres.migration import observe
+from rollback_provider.components.postgres.reserved import marking
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import ComponentSpec, Json, Plan, Policy, Record
+from rollback_provider.core.model import Checkpoint, ComponentSpec, Json, Plan, Policy, Record
 from rollback_provider.core.planner import generate
 from rollback_provider.core.repository import Store
+from rollback_provider.core.tracking import begin_tracking, end_tracking
 from rollback_provider.core.verifier import verify
 from tests.fix_postgres import Database
 from tests.fix_progress import RecordedProgress
@@ -48,6 +52,19 @@ class Scenario:
         return observe(
             self.store, self.snapshot_id, "db", self.database.resolve, self.progress, actor="test", **options
         )
+
+    def track(self, *whole: str) -> Self:
+        """Begins to track a migration that commits as it goes."""
+        begin_tracking(self.store, self.snapshot_id, self.database.resolve, self.progress, actor="test", whole=whole)
+        return self
+
+    def marked(self) -> psycopg.Connection:
+        """A session of the tracked migration."""
+        return self.database.connect(options=marking(self.snapshot_id))
+
+    def track_to_the_end(self) -> Checkpoint:
+        """The migration has ended, one way or another."""
+        return end_tracking(self.store, self.snapshot_id, self.database.resolve, self.progress, actor="test")
 
     def application(self, script: str) -> Self:
         """Applications write."""

@@ -8,11 +8,13 @@ from rollback_provider.cli import exits
 from rollback_provider.cli.commands.views import snapshot_table
 from rollback_provider.cli.session import Session
 from rollback_provider.cli.specification import read_specification
-from rollback_provider.core import capturer, executor, planner, verifier
+from rollback_provider.components.postgres.reserved import marking
+from rollback_provider.core import capturer, executor, planner, tracking, verifier
 from rollback_provider.core import undo as undoing
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.model import Plan, Policy
 from rollback_provider.core.verdict import is_good
+from rollback_provider.core.repository import Repository
 
 
 def snapshot(session: Session) -> int:
@@ -36,16 +38,38 @@ def snapshot(session: Session) -> int:
     return 0
 
 
-def checkpoint(session: Session) -> int:
-    """Takes a checkpoint."""
-    taken = capturer.take_checkpoint(
+def track(session: Session) -> int:
+    """Begins to track a migration."""
+    snapshot_id = session.arguments.snapshot_id
+    begun = tracking.begin_tracking(
         session.store,
-        session.arguments.snapshot_id,
+        snapshot_id,
         session.connections,
         session.progress,
         actor=session.actor,
+        whole=session.arguments.whole,
         watch=session.interrupt.watch,
     )
+    session.emit(
+        {"checkpoint_id": begun.id, "snapshot_id": snapshot_id, "options": marking(snapshot_id)},
+        f"Run the migration with PGOPTIONS={marking(snapshot_id)!r}",
+        f"When they have ended, however they have: rollbackctl checkpoint {snapshot_id}",
+    )
+    return 0
+
+
+def checkpoint(session: Session) -> int:
+    """Takes a checkpoint: of a tracked migration what its log tells; of all else one that vouches for quiet."""
+    store, snapshot_id, watch = session.store, session.arguments.snapshot_id, session.interrupt.watch
+    taken = None
+    if tracking.was_tracked(store, snapshot_id):
+        taken = tracking.end_tracking(
+            store, snapshot_id, session.connections, session.progress, actor=session.actor, watch=watch
+        )
+    if taken is None or not capturer.is_complete(taken, Repository(store).snapshot(snapshot_id)):
+        taken = capturer.take_checkpoint(
+            store, snapshot_id, session.connections, session.progress, actor=session.actor, exact=taken, watch=watch
+        )
     session.emit(
         {"checkpoint_id": taken.id, "snapshot_id": taken.snapshot_id},
         f"Checkpoint {taken.id} is sealed. To go back: rollbackctl generate {taken.snapshot_id}",

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from rollback_provider.components.postgres.catalog import Catalog
 from rollback_provider.components.postgres.missing import Missing, some
+from rollback_provider.components.postgres.reserved import TRACKING_SCHEMA
 from rollback_provider.components.postgres.reversal import Reversal
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.core.component import Progress
@@ -19,9 +20,9 @@ def tables_in(session: Session, schemas: Sequence[str] | None) -> dict[int, sql.
     """Tables that hold rows, in these schemas or in all of the user's: names by oid."""
     rows = session.execute(
         "select c.oid, n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
+        " where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> all(%(others)s)"
         " and (%(schemas)s::text[] is null or n.nspname = any(%(schemas)s::text[])) order by 2, 3",
-        {"schemas": list(schemas) if schemas is not None else None},
+        {"schemas": list(schemas) if schemas is not None else None, "others": ["information_schema", TRACKING_SCHEMA]},
     ).fetchall()
     return {oid: sql.Identifier(schema, name) for oid, schema, name in rows}
 
@@ -30,9 +31,9 @@ def check_readable(session: Session, tables: Sequence[int], schemas: Sequence[st
     """Raises PermissionDeniedError with the GRANTs that are missing to read `tables`, given by oid, and the sequences of these schemas."""
     sequences = session.execute(
         "select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'S' and c.relpersistence <> 't'"
-        " and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
+        " and n.nspname !~ '^pg_' and n.nspname <> all(%(others)s)"
         " and (%(schemas)s::text[] is null or n.nspname = any(%(schemas)s::text[]))",
-        {"schemas": list(schemas) if schemas is not None else None},
+        {"schemas": list(schemas) if schemas is not None else None, "others": ["information_schema", TRACKING_SCHEMA]},
     ).fetchall()
     for kind, oids in (("TABLE", tables), ("SEQUENCE", [oid for (oid,) in sequences])):
         _check_readable(session, kind, oids, component)

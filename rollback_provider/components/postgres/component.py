@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from rollback_provider.clients.postgres import conninfo
@@ -26,6 +26,8 @@ from rollback_provider.components.postgres.session import (
     reading,
 )
 from rollback_provider.components.postgres.soft_drop.acceptance import drop_for_good, soft_drops
+from rollback_provider.components.postgres.tracking import tracker
+from rollback_provider.components.postgres.tracking.triggers import mark_of
 from rollback_provider.components.postgres.undo.states import states
 from rollback_provider.components.postgres.verify import Verifier
 from rollback_provider.components.postgres.view import View, catalog_of, schemas_of
@@ -99,6 +101,7 @@ class PostgresComponent:
     ) -> ComponentPlan:
         """The schema's difference as DDL and the rows' three-way merge."""
         with self._viewing(blobs, progress) as view:
+            tracker.refuse_tracked(view.session, self.spec.name)
             return plan_rollback(view, snapshot, checkpoint, policy, ledger)
 
     def fingerprint(self, snapshot: ComponentState, plan: ComponentPlan, blobs: BlobReader) -> str:
@@ -194,6 +197,39 @@ class PostgresComponent:
         """Sessions with strong or awaited locks, or long transactions, on tables in scope."""
         with mapped(self.spec.name):
             return contention(self._open(), schemas_of(self.spec), longest, self.spec.name)
+
+    def track(
+        self, snapshot: ComponentState, mark: str, whole: Sequence[str], blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Triggers log what sessions with the mark write, and the snapshot is caught up."""
+        with mapped(self.spec.name, "Nothing is tracked; do not migrate yet"):
+            tracker.begin(self._open(), self.spec, mark, whole)
+        try:
+            with self._viewing(blobs, progress) as view:
+                return tracker.caught_up(view, snapshot)
+        except BaseException:
+            with suppress(Exception):
+                self.untrack(mark)
+            raise
+
+    def tracked(
+        self, snapshot: ComponentState, started: ComponentState, mark: str, blobs: Blobs, progress: Progress
+    ) -> ComponentState:
+        """Catalog, and the rows that the log tells to be the migration's."""
+        with mapped(self.spec.name, "The log of the migration's writes is still in the database"):
+            found = tracker.end(self._open(), mark, self.spec.name)
+        with self._viewing(blobs, progress) as view:
+            return tracker.changes(view, snapshot, started, found)
+
+    def tracked_mark(self) -> str | None:
+        """The snapshot whose migration is tracked."""
+        with mapped(self.spec.name):
+            return mark_of(self._open())
+
+    def untrack(self, mark: str) -> None:
+        """Drops triggers, log and schema."""
+        with mapped(self.spec.name, "The schema rollback_tracking is left in the database"):
+            tracker.remove(self._open(), mark, self.spec.name)
 
     def soft_drops(self) -> list[SoftDrop]:
         """By the records that the objects bear, in all schemas."""

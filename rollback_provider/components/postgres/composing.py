@@ -103,6 +103,7 @@ class Composer:
 
     def payload(self) -> tuple[str, Json]:
         """The composed rows, and what the composed checkpoint says of them. Raises UnsupportedError, ConflictError."""
+        self._refuse_untold()
         rows: list[TableRows] = []
         caught_up: list[TableDelta | None] = []
         deltas: list[TableDelta | None] = []
@@ -126,7 +127,18 @@ class Composer:
             "xmin": horizons[0].xmin,
             "own": [*horizons[0].own, *horizons[1].own],
             "vouched": untold,
+            "contested": [d for each in (self._first, self._second) for d in each.payload.get("contested", ())],
+            "notes": [n for each in (self._first, self._second) for n in each.payload.get("notes", ())],
         }
+
+    def _refuse_untold(self) -> None:
+        oids = {oid for each in (self._first, self._second) for oid in each.payload.get("untold", ())}
+        if oids:
+            names = sorted(rows.table.scope for oid, rows in self._first.base.tables.items() if oid in oids)
+            raise UnsupportedError(
+                f"It is not known which changes of {', '.join(names)} are a migration's: what is whose cannot be told in one rollback",
+                component=self._component,
+            )
 
     def _refuse_unlike(self, table: Table, latest: Table) -> None:
         delta, caught_up = self._first.deltas.get(table.oid), self._second.caught_up.get(table.oid)

@@ -1,4 +1,4 @@
-"""How a soft-dropped object is known: by a reserved name, and by a record of what it was, which is its comment.
+"""Names that are ours in a database, and how a soft-dropped object is known: by such a name, and by a record of what it was, its comment.
 
 The record is in the database itself, on the object, so nothing that is soft-dropped can be forgotten.
 """
@@ -13,9 +13,16 @@ from datetime import datetime
 PREFIX = "rollback_dropped_"
 SNAPSHOT_SETTING = "rollback.snapshot"
 """A setting of the session that names the snapshot that was taken before the migration."""
+TRACKING_SCHEMA = "rollback_tracking"
+"""The schema that holds the log of a migration's writes while it is tracked; no part of what is under migration."""
 _NAME_BYTES = 63
 _RESERVED = re.compile(PREFIX + r"(\d+)_")
 _KEY = "softDrop"
+
+
+def marking(snapshot_id: str) -> str:
+    """What ``PGOPTIONS``, or the option ``options`` of a connection, says in the sessions of a snapshot's migration."""
+    return f"-c {SNAPSHOT_SETTING}={snapshot_id}"
 
 
 def reserved(number: int, name: str) -> str:

@@ -80,7 +80,11 @@ class View:
         reader = DeltaReader(self.session, self.copier, base, snapshot.payload["xmin"], trackable=trackable)
         changes = touched(reverse(then, now), plan)
         kept = keep(self.session, self.copier, reader, changes, self.blobs, self.progress)
-        return self._state(self._payload(now) | kept | {"outside": self._outside(now)}, {})
+        return self.state_of(now, kept | {"outside": self._outside(now)}, {})
+
+    def state_of(self, catalog: catalogs.Catalog, parts: Json, summary: dict[str, int]) -> ComponentState:
+        """A state of this schema, with what else it is to hold."""
+        return self._state(self._payload(catalog) | parts, summary)
 
     def _changes(self, snapshot: ComponentState, overlay: str | None, xmin: int | None) -> ComponentState:
         """What changed since a moment.

@@ -14,6 +14,7 @@ from rollback_provider.components.postgres.catalog.kinds import KINDS
 from rollback_provider.components.postgres.catalog.kinds.base import Kind, Naming
 from rollback_provider.components.postgres.catalog.model import Catalog
 from rollback_provider.components.postgres.catalog.soft_drops import without_soft_drops
+from rollback_provider.components.postgres.reserved import TRACKING_SCHEMA
 from rollback_provider.core.errors import ConfigurationError
 
 _SERVER = """
@@ -24,7 +25,7 @@ _SERVER = """
                 or r.rolname in ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')))
     from pg_database d where datname = current_database()"""
 """Managed services let members of a role of theirs do what elsewhere takes a superuser."""
-_SCHEMAS = "select oid::int8, nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
+_SCHEMAS = "select oid::int8, nspname from pg_namespace where nspname !~ '^pg_' and nspname <> all(%s)"
 _CASTS = "select format_type(castsource, null), format_type(casttarget, null), castcontext::text from pg_cast"
 _HOMES = "select distinct relnamespace::int8 from pg_class where oid = any(%s)"
 
@@ -42,7 +43,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
     with connection.cursor(row_factory=tuple_row) as cursor:
         found = cursor.execute(_SERVER).fetchone()
         system, database, timeline, version, role, superuser = found or ("", 0, "", 0, "", False)
-        existing = {name: oid for oid, name in cursor.execute(_SCHEMAS)}
+        existing = {name: oid for oid, name in cursor.execute(_SCHEMAS, [["information_schema", TRACKING_SCHEMA]])}
         casts = tuple(cursor.execute(_CASTS).fetchall())
         followed = since if since and (since.system_identifier, since.database) == (system, database) else None
         scope = _scope(existing, schemas, since, followed)

@@ -31,6 +31,7 @@ class Situation:
 
     :param since: horizon of the checkpoint: what was written after it is an application's
     :param attributed: false where there is no checkpoint, so that every change since the snapshot is ambiguous
+    :param untold: tables, by oid in the snapshot, of which the checkpoint cannot tell it either
     :param retyped: columns that the migration gave another type, or whose labels it renamed, by oid and attnum in the snapshot
     :param unconvertible: those of them whose values now cannot be cast back; they are emptied and filled again
     :param traceable: rows that were not written since that horizon are as the checkpoint saw them: same database, same schema
@@ -49,6 +50,11 @@ class Situation:
     traceable: bool = False
     rows: dict[int, str] = field(default_factory=dict)
     loaded: Base | None = None
+    untold: frozenset[int] = frozenset()
+
+    def attributes(self, oid: int) -> bool:
+        """Whether it is known which changes of a table of the snapshot are the migration's."""
+        return self.attributed and oid not in self.untold
 
     def labels(self, oid: int) -> dict[int, Labels]:
         """Labels that have been renamed, by attnum of the columns of a table of the snapshot."""

@@ -28,7 +28,7 @@ def reload(desk: Desk, change: TableChange, delta: TableDelta | None) -> Iterato
         )
     ).fetchone()
     expected = delta.rows if delta else desk.situation.base.rows(change.then.oid)
-    if not desk.situation.attributed:
+    if not desk.situation.attributes(change.then.oid):
         if desk.situation.policy.ambiguous == "keep":
             return
         desk.refuse_ambiguous(change)

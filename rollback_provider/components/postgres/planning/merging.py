@@ -213,7 +213,7 @@ class TableMerge:
 
     def _attributed(self, op: str, lines: Iterator[bytes]) -> Iterator[bytes]:
         """Passes lines through; where no checkpoint tells whose changes they are, lists each."""
-        if self._desk.situation.attributed:
+        if self._desk.situation.attributes(self._change.then.oid):
             yield from lines
             return
         names = [c.name for c in self._change.then.stored_columns]

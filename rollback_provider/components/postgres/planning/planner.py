@@ -63,20 +63,19 @@ class DataPlanner:
     def salvage(self) -> list[Json]:
         """Lists what has no place in the snapshot's schema, and gives the actions that list what is added until the tables are locked."""
         actions = [
-            self._salvage(Salvage(table, table.stored_columns, self._horizon), None)
+            self._salvage(Salvage(table, table.stored_columns, self._horizon(table.oid)), None)
             for table in self._situation.reversal.dropped
         ]
         for change in self._situation.reversal.tables:
             added = tuple(c for c in change.now.columns if c.number in change.added and not c.generated)
             delta = self._situation.deltas.get(change.then.oid)
             if added:
-                actions.append(self._salvage(Salvage(change.now, added, self._horizon), delta))
+                actions.append(self._salvage(Salvage(change.now, added, self._horizon(change.then.oid)), delta))
             actions += [self._salvage(lossy, delta) for lossy in self._lossy(change)]
         return actions
 
-    @property
-    def _horizon(self) -> Horizon | None:
-        return self._situation.since if self._situation.attributed else None
+    def _horizon(self, oid: int) -> Horizon | None:
+        return self._situation.since if self._situation.attributes(oid) else None
 
     def _lossy(self, change: TableChange) -> Iterator[Salvage]:
         """Values of columns that are converted back, as far as the old type cannot hold them."""
@@ -88,7 +87,11 @@ class DataPlanner:
             emptied = (change.then.oid, number) in self._situation.unconvertible
             kept = f"null::{now.type}" if emptied else there_and_back(self._desk.session, retyped, now)
             yield Salvage(
-                change.now, (now,), self._horizon, {now.number: kept}, f"type {retyped.type} cannot hold this value"
+                change.now,
+                (now,),
+                self._horizon(change.then.oid),
+                {now.number: kept},
+                f"type {retyped.type} cannot hold this value",
             )
 
     def loads(self) -> list[Json]:
@@ -169,7 +172,7 @@ class DataPlanner:
         if keyless or (delta and not delta.keyed):
             yield from reload(self._desk, change, delta)
             return
-        if delta and (self._situation.attributed or self._situation.policy.ambiguous != "keep"):
+        if delta and (self._situation.attributes(change.then.oid) or self._situation.policy.ambiguous != "keep"):
             yield from TableMerge(self._desk, change, delta, columns.surviving).actions()
         again = self._to_fill_again(change, columns.added_again)
         if refill or again:
@@ -238,7 +241,7 @@ class DataPlanner:
 
         Gives the action that lists what is added until the table is locked.
         """
-        attributed = self._situation.attributed
+        attributed = salvage.since is not None
         left = left_by_migration(salvage, delta, self._desk.blobs) if delta and attributed else {}
         entries = salvage.entries(self._desk.session, self._desk.component)
         if self._situation.loaded and not salvage.whole:

@@ -16,6 +16,7 @@ from rollback_provider.components.postgres.selection import Selection
 from rollback_provider.components.postgres.sequences import behind
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.steps import assemble
+from rollback_provider.components.postgres.tracking.changes import entries_of
 from rollback_provider.components.postgres.view import View, catalog_of
 from rollback_provider.core.errors import UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
@@ -63,8 +64,11 @@ def plan_rollback(
         and _has_happened(session, Horizon.of(changes.payload)),
         rows=selection.rows,
         loaded=Base(loaded["rows"], loaded["catch_up"], blobs) if loaded else None,
+        untold=frozenset(changes.payload.get("untold", ())),
     )
-    planner = DataPlanner(Desk(name, session, view.copier, situation, blobs, ledger, view.progress))
+    desk = Desk(name, session, view.copier, situation, blobs, ledger, view.progress)
+    _list_contested(desk, changes, selection)
+    planner = DataPlanner(desk)
     sequences = selection.sequences(then, snapshot.payload["sequences"])
     steps = assemble(name, reversal, planner, behind(session, sequences, reversal.sequences), source)
     check_allowed(session, reversal, [action for step in steps for action in flat(step.payload["actions"])], name)
@@ -72,7 +76,7 @@ def plan_rollback(
         component=name,
         fingerprint=now.fingerprint(),
         steps=steps,
-        notes=(*reversal.notes, *_vouched(checkpoint)),
+        notes=(*reversal.notes, *_vouched(checkpoint), *changes.payload.get("notes", ())),
         payload=source | selection.payload(reversal, base, sequences, blobs),
     )
 
@@ -98,6 +102,19 @@ def _refuse(reversal: Reversal, snapshot: ComponentState, component: str) -> Non
             component=component,
             next_step="Undo these by hand, then generate again",
         )
+
+
+def _list_contested(desk: Desk, changes: ComponentState, selection: Selection) -> None:
+    """Lists what applications wrote between two writes of the migration: the plan brings it back, or it goes with the migration's row."""
+    wanted = {
+        rows.table.scope
+        for oid, rows in desk.situation.base.tables.items()
+        if selection.merged is None or oid in selection.merged
+    }
+    for entry in entries_of(changes.payload.get("contested", ()), desk.blobs):
+        if entry.scope in wanted:
+            desk.conflicts += 1
+            desk.ledger.add(entry)
 
 
 def _vouched(checkpoint: ComponentState | None) -> list[str]:

@@ -13,6 +13,7 @@ from rollback_provider.components.postgres.catalog.entry import (
 )
 from rollback_provider.components.postgres.catalog.kinds.base import Action, Kind, Naming, Phase, Scene
 from rollback_provider.components.postgres.catalog.sql_text import comment_on, ident, stored_row
+from rollback_provider.components.postgres.reserved import TRACKING_SCHEMA
 from rollback_provider.components.postgres.reversal import Statement
 
 ENABLED = {"O": "ENABLE", "D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
@@ -62,7 +63,8 @@ class Triggers(OnTable):
                 {stored_row("t", "tgname", "tgenabled", "tgconstraint", "tgconstrindid", "tgparentid")} as stored
             from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
             {comment_on(CLASS_TRIGGER, "t.oid")}
-            where not t.tgisinternal and c.relnamespace = any(%(schemas)s)"""
+            where not t.tgisinternal and c.relnamespace = any(%(schemas)s) and not exists (
+                select from pg_proc p where p.oid = t.tgfoid and p.pronamespace = to_regnamespace('{TRACKING_SCHEMA}'))"""
 
     def create(self, then: Entry, scene: Scene) -> Iterator[Action]:
         if then.facts.get("inherited"):
