@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.compare_tools import Comparison, compare
 from benchmarks.coordination import Coordination, coordinate
 from benchmarks.imports import import_costs
+from benchmarks.tracking import writing_costs
 from rollback_provider.demo.server import Server, running_server
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 compare(server, work, rows, lambda what, rows=rows: status.update(f"{rows:,} rows: {what}"))  # type: ignore[misc]
                 for rows in options.rows
             ]
+            status.update("writing to tracked tables")
+            writing = writing_costs(server)
             status.update("imports")
             imports = import_costs()
             status.update("coordination")
@@ -52,12 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for comparison in comparisons:
         console.print(ratios(comparison))
     console.print(memory(comparisons))
+    console.print(_writing(writing))
     console.print(_imports(imports))
     console.print(coordinated(coordination))
     RESULTS.mkdir(exist_ok=True)
     kept = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     figures = {"machine": machine, "comparisons": [asdict(each) for each in comparisons], "imports": imports}
-    figures["coordination"] = asdict(coordination)
+    figures |= {"coordination": asdict(coordination), "writing": writing}
     kept.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     console.print(f"Kept in {kept}")
     return 0
@@ -111,6 +115,20 @@ def coordinated(measured: Coordination) -> Table:
     for column in ("execute", "longest path", "one by one"):
         table.add_column(column, justify="right")
     table.add_row(*(f"{each:.1f} s" for each in (measured.seconds, measured.longest_path, measured.one_by_one)))
+    return table
+
+
+def _writing(costs: dict[str, dict[str, float]]) -> Table:
+    table = Table(
+        title="Writing one row, median microseconds, against a table that is not tracked", title_justify="left"
+    )
+    table.add_column("who writes")
+    for heading in ("one row a transaction", "ratio", "many rows a statement", "ratio"):
+        table.add_column(heading, justify="right")
+    plain = costs["not tracked"]
+    for who, cost in costs.items():
+        figures = ((f"{cost[how]:,.1f}", f"{cost[how] / plain[how]:.2f}") for how in ("single", "bulk"))
+        table.add_row(who, *(part for pair in figures for part in pair))
     return table
 
 
