@@ -1,4 +1,4 @@
-"""Reads the catalog: one query for each kind of object, whatever the number of objects."""
+"""Reads the catalog: one query for each kind of object of which there are any, whatever their number."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def capture(connection: Connection[Any], schemas: Sequence[str] | None, *, since
         dependencies = Dependencies.read(connection)
     entries = [
         entry
-        for kind in KINDS.values()
+        for kind in _present(connection)
         for entry in _read(connection, kind, version, sorted(scope | visited))
         if not dependencies.is_generated(entry)
     ]
@@ -94,6 +94,16 @@ def _scope(
     if followed:
         scope |= {entry.ref[1] for entry in followed.entries if entry.kind == "schema"} & set(existing.values())
     return scope
+
+
+def _present(connection: Connection[Any]) -> list[Kind]:
+    """Kinds of which there may be objects. Most databases have few, and to ask for all costs more than the answers."""
+    asked = {kind.name: kind.held_in for kind in KINDS.values() if kind.held_in}
+    exist = ", ".join(f"exists (select from {rows})" for rows in asked.values())
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(f"select {exist}".encode()).fetchone() or ()
+    absent = {name for name, there in zip(asked, found, strict=True) if not there}
+    return [kind for kind in KINDS.values() if kind.name not in absent]
 
 
 def _read(connection: Connection[Any], kind: Kind, version: int, schemas: list[int]) -> list[Entry]:

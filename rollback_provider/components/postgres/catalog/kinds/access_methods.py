@@ -12,6 +12,7 @@ class AccessMethods(Defined):
 
     name = "access method"
     classid = CLASS_ACCESS_METHOD
+    held_in = "pg_am where oid >= 16384"
     keyword = "ACCESS METHOD"
     owned = False
     rank = 62

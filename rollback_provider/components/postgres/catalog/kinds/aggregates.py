@@ -43,6 +43,7 @@ class Aggregates(Defined):
 
     name = "aggregate"
     classid = CLASS_FUNCTION
+    held_in = "pg_proc where prokind = 'a' and oid >= 16384"
     keyword = "AGGREGATE"
     naming = Naming.SCHEMA
     acl = "FUNCTION"

@@ -138,6 +138,8 @@ class Kind:
 
     name: ClassVar[str]
     classid: ClassVar[int]
+    held_in: ClassVar[str] = ""
+    """FROM and WHERE that give rows if users have made any: 16384 is the first oid that is not the system's. Empty: it is always read."""
     keyword: ClassVar[str] = ""
     """As in COMMENT ON and ALTER … OWNER TO."""
     rank: ClassVar[int] = 0

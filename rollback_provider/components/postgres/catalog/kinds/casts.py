@@ -12,6 +12,7 @@ class Casts(Defined):
 
     name = "cast"
     classid = CLASS_CAST
+    held_in = "pg_cast where oid >= 16384"
     keyword = "CAST"
     owned = False
     rank = 55

@@ -13,6 +13,7 @@ class Collations(Defined):
 
     name = "collation"
     classid = CLASS_COLLATION
+    held_in = "pg_collation where oid >= 16384"
     keyword = "COLLATION"
     naming = Naming.SCHEMA
     swapped = True

@@ -14,6 +14,7 @@ class Composites(Kind):
 
     name = "composite type"
     classid = CLASS_TYPE
+    held_in = "pg_class where relkind = 'c' and oid >= 16384"
     keyword = "TYPE"
     naming = Naming.RELATION
     swapped = True
@@ -50,6 +51,7 @@ class Ranges(Kind):
 
     name = "range type"
     classid = CLASS_TYPE
+    held_in = "pg_type where typtype = 'r' and oid >= 16384"
     keyword = "TYPE"
     naming = Naming.RELATION
     swapped = True

@@ -15,6 +15,7 @@ class Conversions(Defined):
 
     name = "conversion"
     classid = CLASS_CONVERSION
+    held_in = "pg_conversion where oid >= 16384"
     keyword = "CONVERSION"
     naming = Naming.SCHEMA
     rank = 56

@@ -18,6 +18,7 @@ class DefaultPrivileges(Kind):
 
     name = "default privileges"
     classid = CLASS_DEFAULT_PRIVILEGES
+    held_in = "pg_default_acl where oid >= 16384"
     rank = 890
     owned = False
     altered = frozenset({"allowed", "denied"})

@@ -16,6 +16,7 @@ class Defaults(Kind):
 
     name = "default"
     classid = CLASS_DEFAULT
+    held_in = "pg_attrdef where oid >= 16384"
     rank = 200
     owned = False
 

@@ -22,6 +22,7 @@ class Domains(Kind):
 
     name = "domain"
     classid = CLASS_TYPE
+    held_in = "pg_type where typtype = 'd' and oid >= 16384"
     keyword = "DOMAIN"
     naming = Naming.RELATION
     swapped = True

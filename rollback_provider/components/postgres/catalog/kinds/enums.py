@@ -14,6 +14,7 @@ class Enums(Kind):
 
     name = "enum"
     classid = CLASS_TYPE
+    held_in = "pg_type where typtype = 'e' and oid >= 16384"
     keyword = "TYPE"
     naming = Naming.RELATION
     swapped = True

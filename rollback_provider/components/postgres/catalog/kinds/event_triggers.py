@@ -16,6 +16,7 @@ class EventTriggers(Defined):
 
     name = "event trigger"
     classid = CLASS_EVENT_TRIGGER
+    held_in = "pg_event_trigger where oid >= 16384"
     keyword = "EVENT TRIGGER"
     naming = Naming.DATABASE
     rank = 1000

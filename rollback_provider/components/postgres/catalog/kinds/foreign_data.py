@@ -35,6 +35,7 @@ class ForeignWrappers(Kind):
 
     name = "foreign-data wrapper"
     classid = CLASS_FOREIGN_WRAPPER
+    held_in = "pg_foreign_data_wrapper where oid >= 16384"
     keyword = acl = "FOREIGN DATA WRAPPER"
     naming = Naming.DATABASE
     rank = 57
@@ -72,6 +73,7 @@ class ForeignServers(Kind):
 
     name = "foreign server"
     classid = CLASS_FOREIGN_SERVER
+    held_in = "pg_foreign_server where oid >= 16384"
     keyword = "SERVER"
     acl = "FOREIGN SERVER"
     naming = Naming.DATABASE
@@ -107,6 +109,7 @@ class UserMappings(Kind):
 
     name = "user mapping"
     classid = CLASS_USER_MAPPING
+    held_in = "pg_foreign_server where oid >= 16384"
     keyword = "USER MAPPING"
     rank = 59
     owned = False

@@ -15,6 +15,7 @@ class Functions(Kind):
 
     name = "function"
     classid = CLASS_FUNCTION
+    held_in = "pg_proc where prokind <> 'a' and oid >= 16384"
     keyword = "FUNCTION"
     naming = Naming.SCHEMA
     default_acl = "f"

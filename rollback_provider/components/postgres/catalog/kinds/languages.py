@@ -22,6 +22,7 @@ class Languages(Defined):
 
     name = "procedural language"
     classid = CLASS_LANGUAGE
+    held_in = "pg_language where oid >= 16384"
     keyword = acl = "LANGUAGE"
     naming = Naming.DATABASE
     rank = 53
@@ -49,6 +50,7 @@ class Transforms(Defined):
 
     name = "transform"
     classid = CLASS_TRANSFORM
+    held_in = "pg_transform where oid >= 16384"
     keyword = "TRANSFORM"
     owned = False
     rank = 54

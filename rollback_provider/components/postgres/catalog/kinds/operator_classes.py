@@ -57,6 +57,7 @@ class OperatorFamilies(_PerMethod):
 
     name = "operator family"
     classid = CLASS_OPERATOR_FAMILY
+    held_in = "pg_opfamily where oid >= 16384"
     keyword = "OPERATOR FAMILY"
     rank = 63
 
@@ -102,6 +103,7 @@ class OperatorClasses(_PerMethod):
 
     name = "operator class"
     classid = CLASS_OPERATOR_CLASS
+    held_in = "pg_opclass where oid >= 16384"
     keyword = "OPERATOR CLASS"
     rank = 64
 

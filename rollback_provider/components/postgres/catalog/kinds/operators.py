@@ -24,6 +24,7 @@ class Operators(Kind):
 
     name = "operator"
     classid = CLASS_OPERATOR
+    held_in = "pg_operator where oid >= 16384"
     keyword = "OPERATOR"
     naming = Naming.SCHEMA
     rank = 52

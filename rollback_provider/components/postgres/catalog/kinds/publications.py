@@ -29,6 +29,7 @@ class Publications(Kind):
 
     name = "publication"
     classid = CLASS_PUBLICATION
+    held_in = "pg_publication where oid >= 16384"
     keyword = "PUBLICATION"
     naming = Naming.DATABASE
     rank = 884
@@ -73,6 +74,7 @@ class PublishedTables(Kind):
 
     name = "published table"
     classid = CLASS_PUBLICATION_TABLE
+    held_in = "pg_publication_rel where oid >= 16384"
     rank = 886
     owned = False
 
@@ -105,6 +107,7 @@ class PublishedSchemas(Kind):
 
     name = "published schema"
     classid = CLASS_PUBLICATION_SCHEMA
+    held_in = "pg_publication where oid >= 16384"
     rank = 886
     owned = False
 

@@ -18,6 +18,7 @@ class Sequences(Kind):
 
     name = "sequence"
     classid = CLASS_RELATION
+    held_in = "pg_sequence where seqrelid >= 16384"
     keyword = "SEQUENCE"
     naming = Naming.RELATION
     default_acl = "S"

@@ -14,6 +14,7 @@ class Statistics(Kind):
 
     name = "statistics"
     classid = CLASS_STATISTICS
+    held_in = "pg_statistic_ext where oid >= 16384"
     keyword = "STATISTICS"
     naming = Naming.SCHEMA
     rank = 790

@@ -24,6 +24,7 @@ class Dictionaries(Kind):
 
     name = "text search dictionary"
     classid = CLASS_TEXT_DICTIONARY
+    held_in = "pg_ts_dict where oid >= 16384"
     keyword = "TEXT SEARCH DICTIONARY"
     naming = Naming.SCHEMA
     rank = 60
@@ -56,6 +57,7 @@ class Configurations(Kind):
 
     name = "text search configuration"
     classid = CLASS_TEXT_CONFIGURATION
+    held_in = "pg_ts_config where oid >= 16384"
     keyword = "TEXT SEARCH CONFIGURATION"
     naming = Naming.SCHEMA
     rank = 61

@@ -50,6 +50,7 @@ class Triggers(OnTable):
 
     name = "trigger"
     classid = CLASS_TRIGGER
+    held_in = "pg_trigger where not tgisinternal and oid >= 16384"
     keyword = "TRIGGER"
     rank = 760
     altered = frozenset({"enabled", "inherited"})
@@ -83,6 +84,7 @@ class Rules(OnTable):
 
     name = "rule"
     classid = CLASS_REWRITE
+    held_in = "pg_rewrite where rulename <> '_RETURN' and oid >= 16384"
     keyword = "RULE"
     rank = 770
     altered = frozenset({"enabled"})
@@ -110,6 +112,7 @@ class Policies(OnTable):
 
     name = "policy"
     classid = CLASS_POLICY
+    held_in = "pg_policy where oid >= 16384"
     keyword = "POLICY"
     rank = 780
 

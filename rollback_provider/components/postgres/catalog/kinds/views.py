@@ -22,6 +22,7 @@ class Views(Kind):
 
     name = "view"
     classid = CLASS_RELATION
+    held_in = "pg_class where relkind = 'v' and oid >= 16384"
     keyword = "VIEW"
     naming = Naming.RELATION
     default_acl = "r"
@@ -69,6 +70,7 @@ class MaterializedViews(Views):
     keyword = "MATERIALIZED VIEW"
     rank = 750
     relkind = "m"
+    held_in = "pg_class where relkind = 'm' and oid >= 16384"
 
     def create(self, then: Entry, scene: Scene) -> Iterator[Action]:
         options = f" WITH ({', '.join(then.facts['options'])})" if "options" in then.facts else ""

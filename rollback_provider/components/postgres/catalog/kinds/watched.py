@@ -12,16 +12,18 @@ class Watched(Kind):
     """A kind of which only identity and content are read.
 
     :param plural: for the sentence that refuses
+    :param held_in: what gives rows if there are any
     :param body: everything after ``select``: oid, name, content (text in which other objects appear by name), and FROM …
     """
 
     owned = False
     reversible = False
 
-    def __init__(self, name: str, classid: int, plural: str, body: str) -> None:
+    def __init__(self, name: str, classid: int, plural: str, held_in: str, body: str) -> None:
         self.name = name  # type: ignore[misc]
         self.classid = classid  # type: ignore[misc]
         self.plural = plural
+        self.held_in = held_in  # type: ignore[misc]
         self._body = body
 
     def query(self, version: int) -> str:
@@ -36,6 +38,7 @@ WATCHED = (
         "base type",
         1247,
         "base types",
+        "pg_type t where typtype in ('b', 'p') and oid >= 16384 and not exists (select from pg_type e where e.typarray = t.oid)",
         """t.oid, array[n.nspname, t.typname] as name,
         concat_ws(' ', t.typlen, t.typbyval, t.typcategory, t.typisdefined, t.typinput, t.typoutput,
             pg_get_userbyid(t.typowner)) as content
@@ -47,6 +50,7 @@ WATCHED = (
         "text search parser",
         3601,
         "text search parsers",
+        "pg_ts_parser where oid >= 16384",
         """p.oid, array[n.nspname, p.prsname] as name, concat_ws(' ', p.prsstart, p.prstoken, p.prsend, p.prsheadline,
             p.prslextype) as content
         from pg_ts_parser p join pg_namespace n on n.oid = p.prsnamespace where p.prsnamespace = any(%(schemas)s)""",
@@ -55,6 +59,7 @@ WATCHED = (
         "text search template",
         3764,
         "text search templates",
+        "pg_ts_template where oid >= 16384",
         """t.oid, array[n.nspname, t.tmplname] as name, concat_ws(' ', t.tmplinit, t.tmpllexize) as content
         from pg_ts_template t join pg_namespace n on n.oid = t.tmplnamespace where t.tmplnamespace = any(%(schemas)s)""",
     ),
@@ -62,6 +67,7 @@ WATCHED = (
         "subscription",
         6100,
         "subscriptions",
+        "pg_subscription where oid >= 16384",
         """s.oid, array[s.subname] as name, concat_ws(' ', s.subenabled, s.subslotname, s.subpublications) as content
         from pg_subscription s
         where s.subdbid = (select oid from pg_database where datname = current_database()) and %(schemas)s::oid[] is not null""",
@@ -70,6 +76,7 @@ WATCHED = (
         "security label",
         3596,
         "security labels",
+        "pg_seclabel",
         """l.objoid as oid, array[pg_describe_object(l.classoid, l.objoid, l.objsubid), l.provider] as name, l.label as content
         from pg_seclabel l where %(schemas)s::oid[] is not null""",
     ),
