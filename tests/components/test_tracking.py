@@ -338,14 +338,16 @@ def test_what_was_left_half_installed_is_replaced(scenario: Scenario) -> None:
 @newest
 def test_a_role_that_owns_nothing_is_refused_before_the_migration(scenario: Scenario) -> None:
     """With the grants that are missing, and nothing left behind."""
-    scenario.database.run("create role reader login; grant pg_read_all_data to reader")
-    database = Database(scenario.database.socket, scenario.database.name, "reader")
+    scenario.database.run(
+        "drop role if exists tracking_reader; create role tracking_reader login; grant pg_read_all_data to tracking_reader"
+    )
+    database = Database(scenario.database.socket, scenario.database.name, "tracking_reader")
     reader = Scenario(database, scenario.store).begin("select 1")
     try:
-        with pytest.raises(PermissionDeniedError, match=r"GRANT postgres TO reader; GRANT CREATE ON DATABASE"):
+        with pytest.raises(PermissionDeniedError, match=r"GRANT postgres TO tracking_reader; GRANT CREATE ON DATABASE"):
             reader.track()
     finally:
-        scenario.database.run("drop owned by reader; drop role reader")
+        scenario.database.run("drop owned by tracking_reader; drop role tracking_reader")
     assert not leftovers(scenario)
     with pytest.raises(ConfigurationError, match="no table nope"):
         scenario.track("nope")
