@@ -306,27 +306,6 @@ class Merge:
             sql.SQL(" or ").join([sql.SQL("false"), *other]),
         )
 
-    def delete_others(self) -> sql.Composed:
-        """Deletes rows of a table without a key that a whole stage does not hold, or does not hold so many times."""
-        return sql.SQL(
-            "delete from only {t} where ctid in"
-            " (select n.ctid from ({now}) n left join ({then}) s using (image, number) where s.image is null)"
-        ).format(t=name_of(self.table), now=self._now_numbered(), then=self._then_numbered())
-
-    def insert_missing(self) -> sql.Composed:
-        """Inserts rows of a whole stage that a table without a key does not hold, or does not hold so many times."""
-        names = [sql.Identifier(c.name) for c in (*self.key, *self.columns)]
-        listed = sql.SQL("({}) overriding system value ").format(sql.SQL(", ").join(names)) if names else sql.SQL("")
-        return sql.SQL(
-            "insert into {} {}select {} from ({}) s left join ({}) n using (image, number) where n.image is null"
-        ).format(
-            name_of(self.table),
-            listed,
-            sql.SQL(", ").join(sql.SQL("s.") + value for value in self._stage_values()),
-            self._then_numbered(),
-            self._now_numbered(),
-        )
-
     def refill(self, *, returning: bool = False) -> sql.Composed:
         """Gives restored columns their old values, where they are still as the column was added.
 
@@ -351,27 +330,6 @@ class Merge:
                     sql.SQL(" and {} is not distinct from {}").format(now, output(sql.SQL(f"({added})::{c.type}")))
                 )
         return sql.SQL("({}){}").format(sql.SQL(" or ").join(needed), sql.SQL("").join(fresh))
-
-    def _stage_values(self) -> list[sql.SQL]:
-        return [sql.SQL(f"k{i}") for i in range(len(self.key))] + [sql.SQL(f"o{i}") for i in range(len(self.columns))]
-
-    def _now_numbered(self) -> sql.Composed:
-        """Rows of the table, with a digest of all values, numbered among their like."""
-        columns = [self._now(c) for c in (*self.key, *self.columns)]
-        return sql.SQL("select t.ctid, {}, row_number() over (partition by {}) as number from only {} t").format(
-            *self._numbered(columns), name_of(self.table)
-        )
-
-    def _then_numbered(self) -> sql.Composed:
-        """Rows of a whole stage, likewise."""
-        return sql.SQL("select s.*, {}, row_number() over (partition by {}) as number from {} s").format(
-            *self._numbered(self._stage_values()), STAGE
-        )
-
-    @staticmethod
-    def _numbered(values: Sequence[sql.Composable]) -> tuple[sql.Composed, sql.Composed]:
-        image = sql.SQL("md5(row({})::text)").format(sql.SQL(", ").join(map(output, values)))
-        return sql.SQL("{} as image").format(image), image
 
     def _updating(self, sets: Sequence[sql.Composable], where: sql.Composable, *, returning: bool) -> sql.Composed:
         was = sql.SQL(" join only {} was on {}").format(name_of(self.table), self._match("was"))

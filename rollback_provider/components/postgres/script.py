@@ -8,6 +8,7 @@ from psycopg import sql
 
 from rollback_provider.components.postgres.actions import flat, merge_of, table_of
 from rollback_provider.components.postgres.merge import STAGE
+from rollback_provider.components.postgres.multiset import delete_others, insert_missing
 from rollback_provider.components.postgres.tables import loaded, name_of
 from rollback_provider.components.postgres.waiting import LAST_TURN
 from rollback_provider.core.model import Json
@@ -57,7 +58,7 @@ def _rows(step: str, number: int, action: Json) -> Iterator[str]:
         "delete": lambda: [merge.delete()],
         "insert": lambda: [merge.insert()],
         "refill": lambda: [merge.refill()],
-        "reload": lambda: [merge.delete_others(), merge.insert_missing()],
+        "reload": lambda: [delete_others(merge), insert_missing(merge)],
     }[action["op"]]()
     yield staged.as_string() + ";"
     yield _copy(STAGE, data_file(step, number))

@@ -13,6 +13,7 @@ from rollback_provider.components.postgres.applying.triggers import TriggersOff
 from rollback_provider.components.postgres.lines import contents
 from rollback_provider.components.postgres.listing import list_touched
 from rollback_provider.components.postgres.merge import STAGE, Merge
+from rollback_provider.components.postgres.multiset import delete_others, insert_missing
 from rollback_provider.components.postgres.replaced import Op
 from rollback_provider.components.postgres.rows import field, key_of, texts
 from rollback_provider.components.postgres.tables import name_of
@@ -99,7 +100,7 @@ class RowWriter:
                 copy.write(content)
         self._session.execute(sql.SQL("analyze {}").format(STAGE))
         with TriggersOff(self._session, merge.table):
-            for statement, what in ((merge.delete_others(), "deleted"), (merge.insert_missing(), "brought back")):
+            for statement, what in ((delete_others(merge), "deleted"), (insert_missing(merge), "brought back")):
                 self._bench.tally.count(what, self._session.execute(statement).rowcount)
         self._bench.replaced.add("reload", merge, [])
 
