@@ -20,8 +20,8 @@ from rollback_provider.core.journal import Journal
 from rollback_provider.core.model import Cause, Record, Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
-from rollback_provider.hooks.cause import told_causes
 from rollback_provider.core.tracking import begin_tracking, was_tracked
+from rollback_provider.hooks.cause import told_causes
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import run_label, task_actor
 from rollback_provider.hooks.rollback_store import RollbackStoreHook

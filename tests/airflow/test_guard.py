@@ -288,6 +288,8 @@ def test_a_guard_without_a_check_that_makes_sense_is_refused(checks: list[dict[s
         rollback_guard(
             migration="shop", components=[{"kind": "memory", "name": "shop"}], migrate=task(lambda: None), checks=checks
         )
+
+
 def test_a_tracked_migration_that_is_killed_is_taken_back_and_applications_are_not(
     run_dag: Callable[..., Run], memory_store: SnapshotStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,8 @@ from rollback_provider.core import capturer, executor, planner, tracking, verifi
 from rollback_provider.core import undo as undoing
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.model import Plan, Policy
-from rollback_provider.core.verdict import is_good
 from rollback_provider.core.repository import Repository
+from rollback_provider.core.verdict import is_good
 
 
 def snapshot(session: Session) -> int:
