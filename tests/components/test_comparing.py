@@ -48,7 +48,8 @@ def checks(scenario: Scenario, table: str = "public.accounts") -> tuple[Check, C
     record = verify(
         scenario.store, scenario.plan.rollback_id, scenario.database.resolve, scenario.progress, actor="test"
     )
-    rows, checksum = (check for check in record.execution.verification.checks if check.scope == table)
+    found = {check.name: check for check in record.execution.verification.checks if check.scope == table}
+    rows, checksum = found["rows"], found["checksum"]
     return rows, checksum
 
 
