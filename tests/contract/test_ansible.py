@@ -105,7 +105,7 @@ class AnsibleHarness:
 class TestAnsibleRecorded(ResourceSuite):
     """The contract, kept by kind ``ansible`` with a recorded command line."""
 
-    stride = 3
+    stride = 7
 
     @pytest.fixture
     def make_harness(self, tmp_path: Path) -> Iterator[Callable[[], Harness]]:

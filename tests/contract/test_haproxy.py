@@ -99,6 +99,8 @@ class HaproxyHarness:
 class TestHaproxy(ResourceSuite):
     """The contract, kept by kind ``haproxy``."""
 
+    stride = 3
+
     @pytest.fixture
     def make_harness(self, haproxy: Path, next_backend: Callable[[], str]) -> Callable[[], Harness]:
         """Makes backends."""

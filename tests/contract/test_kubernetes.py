@@ -135,6 +135,8 @@ def _bare(value: Any) -> Any:
 class TestKubernetesEmulated(ResourceSuite):
     """The contract, kept by kind ``kubernetes`` against an emulated API server."""
 
+    stride = 3
+
     @pytest.fixture
     def make_harness(self, api_server: ApiServer, next_namespace: Callable[[], str]) -> Callable[[], Harness]:
         """Makes namespaces."""

@@ -155,7 +155,7 @@ class PostgresHarness:
 class TestPostgres(ContractSuite):
     """The contract, kept by the PostgreSQL component."""
 
-    stride = 3
+    stride = 5
 
     @pytest.fixture
     def make_harness(self, make_database: Callable[[], Database]) -> Callable[[], Harness]:

@@ -94,6 +94,8 @@ class ReleaseHarness:
 class TestRelease(ResourceSuite):
     """The contract, kept by kind ``release``."""
 
+    stride = 3
+
     @pytest.fixture
     def make_harness(self, releases: Path, tmp_path: Path) -> Iterator[Callable[[], Harness]]:
         """Makes machines."""

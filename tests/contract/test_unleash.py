@@ -150,7 +150,7 @@ class UnleashHarness:
 class TestUnleash(ResourceSuite):
     """The contract, kept by kind ``unleash``. A try takes a hundred calls."""
 
-    stride = 7
+    stride = 13
 
     @pytest.fixture
     def make_harness(self, unleash: Unleash, next_project: Callable[[], str]) -> Callable[[], Harness]:
