@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, _terminated)  # ignored where a shell started this in the background
     try:
         return demo(console, options.work.resolve(), CHECKOUT / "dags", cutover=options.cutover)
     except RollbackError as error:
