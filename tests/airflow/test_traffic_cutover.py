@@ -16,31 +16,13 @@ import pytest
 from rollback_provider.components.traffic.haproxy_socket import RuntimeApi
 from rollback_provider.core.component import Connection
 from rollback_provider.core.record import load_record
+from rollback_provider.demo.machines import HAPROXY
 from rollback_provider.demo.users import Users
 from rollback_provider.store import open_store
 from tests.fix_airflow import Run
 from tests.fix_bind import KEY, SECRET
 from tests.parts import find_program, free_port, running
 from tests.parts.forwarder import Forwarder
-
-CONFIGURATION = """
-global
-    stats socket {folder}/admin.sock level admin
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 10s
-    timeout server 10s
-frontend front
-    bind 127.0.0.1:{port}
-    default_backend shop
-backend shop
-    balance roundrobin
-    stick-table type string len 32 size 1k expire 30m
-    stick on req.cook(user)
-    server blue 127.0.0.1:{blue}
-    server green 127.0.0.1:{green} disabled
-"""
 
 
 def serving(name: str, *, checkout: int) -> ThreadingHTTPServer:
@@ -67,7 +49,7 @@ def serving(name: str, *, checkout: int) -> ThreadingHTTPServer:
 def shop(tmp_path: Path) -> Iterator[tuple[RuntimeApi, Connection]]:
     """The shop's load balancer in front of an old and a new server, of which the new one cannot take money."""
     blue, green, port = serving("blue", checkout=200), serving("green", checkout=500), free_port()
-    text = CONFIGURATION.format(folder=tmp_path, port=port, blue=blue.server_port, green=green.server_port)
+    text = HAPROXY.format(folder=tmp_path, port=port, blue=blue.server_port, green=green.server_port)
     (tmp_path / "haproxy.cfg").write_text(text)
     command = [find_program("haproxy"), "-f", str(tmp_path / "haproxy.cfg")]
     socket = tmp_path / "admin.sock"
