@@ -10,7 +10,7 @@ from typing import Literal, NoReturn, TypeVar
 
 from rollback_provider.core.checks import Comparing, build_check
 from rollback_provider.core.component import ConnectionResolver
-from rollback_provider.core.errors import ComponentUnavailableError, RollbackError
+from rollback_provider.core.errors import ComponentUnavailableError, ConfigurationError, RollbackError
 from rollback_provider.core.model import Check, CheckSpec, CheckStatus, Json, SealedCheck
 from rollback_provider.core.schedule import run_side_by_side
 
@@ -76,13 +76,20 @@ def _needs(checks: Mapping[str, SealedCheck]) -> dict[str, tuple[str, ...]]:
         if name in compared:
             continue
         needs[name] = (last[kind],) if kind in last else ()
-        if build_check(check.spec).one_by_one:
+        if _one_by_one(check.spec):
             last[kind] = name
     before = tuple(needs)
     for name in compared:
         needs[name] = before
         before = (name,)
     return needs
+
+
+def _one_by_one(spec: CheckSpec) -> bool:
+    try:
+        return build_check(spec).one_by_one
+    except ConfigurationError:  # its package is not installed here: it will be unknown, with that reason
+        return False
 
 
 def _answers(check: SealedCheck, connections: ConnectionResolver) -> list[Check]:

@@ -13,7 +13,7 @@ from rollback_provider.core.checking import run_checks, seal_checks
 from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import CheckStatus
+from rollback_provider.core.model import CheckSpec, CheckStatus, SealedCheck
 from tests.core.setting import no_connections
 
 SQL = {"kind": "sql", "name": "paid", "connection": "shop", "sql": "select 1"}
@@ -147,3 +147,13 @@ def test_one_check_that_breaks_hides_no_other_and_each_has_its_time() -> None:
     sealed = seal_checks(parse_checks(given), no_connections)
     found = {check.name: check.status.value for check in run_checks(sealed, "rollback", no_connections)}
     assert found == {"breaks": "unknown", "warns": "warning", "after the rollback": "passed"}
+
+
+def test_a_kind_whose_package_is_not_installed_here_is_unknown_and_hides_no_other() -> None:
+    there, gone = parse_checks([FUNCTION])[0], CheckSpec(kind="of-a-package", name="gone")
+    found = run_checks([SealedCheck(spec=gone), SealedCheck(spec=there)], "rollback", no_connections)
+    assert [(check.name, check.status) for check in found] == [
+        ("gone", CheckStatus.UNKNOWN),
+        ("holds", CheckStatus.PASSED),
+    ]
+    assert "unknown kind 'of-a-package'" in found[0].detail
