@@ -142,6 +142,13 @@ COMMANDS = (
             help="With --only: components that were migrated after a chosen one, and may rely on it, may stay as they are",
         ),
         _argument(
+            "--downgrade",
+            metavar="COMPONENT",
+            action="append",
+            default=[],
+            help="Let this component's own migration tool go down first; may be repeated",
+        ),
+        _argument(
             "--only-schema",
             action="store_true",
             help="Leave what the migration did to rows as it is",

@@ -328,6 +328,15 @@ class Trackable(Component, Protocol):
 
 
 @runtime_checkable
+class Downgradable(Protocol):
+    """A component whose `plan` heeds `downgrade` of the policy: a migration tool goes down first, and the component completes it."""
+
+    def versions(self) -> tuple[str, ...]:
+        """What the tool says is in effect. Reads only. Raises ConfigurationError where no tool is named."""
+        ...
+
+
+@runtime_checkable
 class SoftDropping(Protocol):
     """A component in which a migration can soft-drop: rename what it would drop, until it is accepted."""
 

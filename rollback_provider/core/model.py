@@ -201,6 +201,7 @@ class Policy(Model):
     :param part: ``schema`` leaves what the migration did to rows as it is, ``data`` what it did to the schema
     :param rows: ``{"schema.table": "SQL predicate"}`` over the snapshot's columns: of this table only the data of these rows
     :param leave_behind: components that were migrated after a chosen one, and so may rely on it, may stay as they are
+    :param downgrade: components whose own migration tool goes down first
     """
 
     conflicts: Literal["keep", "restore", "fail"] = "keep"
@@ -210,6 +211,7 @@ class Policy(Model):
     part: Literal["all", "schema", "data"] = "all"
     rows: dict[str, str] = Field(default_factory=dict)
     leave_behind: bool = False
+    downgrade: tuple[str, ...] = ()
 
     @property
     def partial(self) -> bool:

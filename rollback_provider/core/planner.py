@@ -9,8 +9,14 @@ from datetime import timedelta
 
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.chain import Chain, later_migrations, weakest
-from rollback_provider.core.component import Component, ConnectionResolver, Progress, Selective
-from rollback_provider.core.errors import ComponentError, ConfigurationError, LockedError, MigrationRunningError
+from rollback_provider.core.component import Component, ConnectionResolver, Downgradable, Progress, Selective
+from rollback_provider.core.errors import (
+    ComponentError,
+    ConfigurationError,
+    LockedError,
+    MigrationRunningError,
+    UnsupportedError,
+)
 from rollback_provider.core.ledger import LedgerWriter, merge_ledgers
 from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
@@ -68,6 +74,7 @@ def generate(
     told = checkpoint is not None and attribution is not Attribution.UNKNOWN
     after = {state.spec.name: state for state in checkpoint.components} if checkpoint and told else {}
     policy = policy or Policy()
+    _refuse_downgrade(snapshot, policy)
     later = later_migrations(repository, snapshot)
     chain = Chain(store, later, connections, policy)
     chosen = _choose(store, snapshot, connections, policy, watch)
@@ -104,6 +111,17 @@ def generate(
     plan = draft.model_copy(update={"rollback_id": rollback_id})
     repository.save_plan(plan)
     return plan
+
+
+def _refuse_downgrade(snapshot: Snapshot, policy: Policy) -> None:
+    """Raises ConfigurationError where it names no component."""
+    names = [state.spec.name for state in snapshot.components]
+    for name in policy.downgrade:
+        if name not in names:
+            raise ConfigurationError(
+                f"The downgrade names {name!r}, and the snapshot has no such component",
+                next_step=f"Name one of: {', '.join(names)}",
+            )
 
 
 def _checkpoint(repository: Repository, snapshot_id: str, checkpoint_id: str | None) -> Checkpoint | None:
@@ -202,6 +220,8 @@ def _plan(
     ledger = LedgerWriter(store)
     try:
         require_same_system(component, before)
+        if before.spec.name in policy.downgrade and not isinstance(component, Downgradable):
+            raise UnsupportedError(f"Kind {component.kind!r} has no migration tool", component=before.spec.name)
         composed, after, notes = chain.compose(before, after, ledger)
         plan = component.plan(composed, after, policy, blobs, ledger, progress)
     finally:

@@ -40,6 +40,7 @@ class RollbackGenerateOperator(RollbackOperator):
     :param rows: ``{"schema.table": "SQL predicate"}``: of this table only the data of these rows
     :param leave_behind: with `only`: components that were migrated after a chosen one, and may rely on it, may stay as they are
     :param reason: why, for the record and the report
+    :param downgrade: components whose own migration tool goes down first; text is taken as for `only`
     :param checkpoint_id: which checkpoint to use; the newest of the snapshot where not given
     :param store: id of a ``rollback_store`` connection, or a URL
     """
@@ -54,6 +55,7 @@ class RollbackGenerateOperator(RollbackOperator):
         "fill",
         "only",
         "leave_behind",
+        "downgrade",
         "part",
         "rows",
         "checkpoint_id",
@@ -73,6 +75,7 @@ class RollbackGenerateOperator(RollbackOperator):
         part: str = "all",
         rows: Mapping[str, str] | None = None,
         leave_behind: bool | str = False,
+        downgrade: Sequence[str] | str = (),
         checkpoint_id: str | None = None,
         reason: str | None = None,
         **kwargs: Any,
@@ -88,6 +91,7 @@ class RollbackGenerateOperator(RollbackOperator):
         self.part = part
         self.rows = rows
         self.leave_behind = leave_behind
+        self.downgrade = downgrade
         self.checkpoint_id = checkpoint_id
         self.reason = reason
 
@@ -150,17 +154,23 @@ class RollbackGenerateOperator(RollbackOperator):
                     "conflicts": self.conflicts,
                     "ambiguous": self.ambiguous,
                     "fill": self.fill or {},
-                    "only": json.loads(self.only) if isinstance(self.only, str) else self.only,
+                    "only": _names(self.only),
                     "part": self.part,
                     "rows": self.rows or {},
                     "leave_behind": self.leave_behind,
+                    "downgrade": _names(self.downgrade),
                 }
             )
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ConfigurationError(f"The policy makes no sense: {problems}") from error
         except json.JSONDecodeError as error:
-            raise ConfigurationError(f"`only` is no JSON array: {self.only!r}") from error
+            raise ConfigurationError(f"`only` or `downgrade` is no JSON array: {error.doc!r}") from error
+
+
+def _names(value: Sequence[str] | str) -> Any:
+    """Names, also as a template gives them: as a JSON array."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def unfinished_rollback(store: Store, snapshot: Snapshot) -> str | None:

@@ -75,6 +75,7 @@ def test_generate_takes_checkpoint_policy_and_fills(ctl: Ctl) -> None:
         "fill": {"a.b": "'x=y'", "a.c": "1"},
         "only": [],
         "leaveBehind": False,
+        "downgrade": [],
         "part": "all",
         "rows": {},
     }

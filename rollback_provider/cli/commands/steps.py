@@ -108,6 +108,7 @@ def generate(session: Session) -> int:
             part=_part(schema=arguments.only_schema, data=arguments.only_data),
             rows=dict(arguments.rows),
             leave_behind=arguments.leave_behind,
+            downgrade=tuple(arguments.downgrade),
         ),
         checkpoint_id=arguments.checkpoint,
         watch=session.interrupt.watch,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import ClassVar
 
+from rollback_provider.clients.migration_tools import parse_tool
 from rollback_provider.clients.postgres import conninfo
 from rollback_provider.components.postgres import catalog as catalogs
 from rollback_provider.components.postgres.access import check_readable, refuse_running_migration, tables_in
@@ -15,6 +17,10 @@ from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.composing import compose
 from rollback_provider.components.postgres.contention import contention
 from rollback_provider.components.postgres.copier import Copier
+from rollback_provider.components.postgres.downgrade.half import Half
+from rollback_provider.components.postgres.downgrade.planning import plan_downgrade
+from rollback_provider.components.postgres.downgrade.repairing import HALVES, notes_within, planned
+from rollback_provider.components.postgres.downgrade.tool import agreed, required_tool, tool_checks, with_versions
 from rollback_provider.components.postgres.planning.rollback import plan_rollback
 from rollback_provider.components.postgres.selection import in_part, names_in, part_of
 from rollback_provider.components.postgres.session import (
@@ -31,8 +37,9 @@ from rollback_provider.components.postgres.tracking.triggers import mark_of
 from rollback_provider.components.postgres.undo.states import states
 from rollback_provider.components.postgres.verify import Verifier
 from rollback_provider.components.postgres.view import View, catalog_of, schemas_of
+from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.component import BlobReader, Blobs, ConnectionResolver, Notes, Progress
-from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.errors import ConfigurationError, UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
     Check,
@@ -50,8 +57,9 @@ from rollback_provider.core.model import (
 class PostgresComponent:
     """A :class:`~rollback_provider.core.component.Component` for PostgreSQL 14 and later.
 
-    Options: ``schemas``, a list of schema names; left out, all user schemas. Needs SELECT on every table to take a snapshot, and
-    ownership of what the migration changed to roll it back.
+    Options: ``schemas``, a list of schema names; left out, all user schemas. ``migration_tool``, how the project's own migration
+    tool is called (:class:`~rollback_provider.clients.migration_tools.ToolOptions`). Needs SELECT on every table to take a
+    snapshot, and ownership of what the migration changed to roll it back.
     """
 
     kind: ClassVar[str] = "postgres"
@@ -59,11 +67,13 @@ class PostgresComponent:
     def __init__(self, spec: ComponentSpec, connections: ConnectionResolver) -> None:
         if not spec.connection:
             raise ConfigurationError("A postgres component needs a `connection`", component=spec.name)
-        if unknown := set(spec.options) - {"schemas"}:
+        if unknown := set(spec.options) - {"migration_tool", "schemas"}:
             raise ConfigurationError(f"Unknown options: {', '.join(sorted(unknown))}", component=spec.name)
         schemas = spec.options.get("schemas")
         if schemas is not None and (not isinstance(schemas, list) or not all(isinstance(s, str) for s in schemas)):
             raise ConfigurationError("`schemas` must be a list of names", component=spec.name)
+        if "migration_tool" in spec.options:
+            parse_tool(spec.options["migration_tool"], spec.name)
         self.spec = spec
         self._connections = connections
         self._session: Session | None = None
@@ -76,14 +86,14 @@ class PostgresComponent:
             return identity_of(self._open())
 
     def capture(self, blobs: Blobs, progress: Progress) -> ComponentState:
-        """Schema, all rows, and sequences, under one snapshot of the database."""
+        """Schema, all rows, and sequences, under one snapshot of the database, and where the migration tool stands."""
         with self._viewing(blobs, progress) as view:
-            return view.capture()
+            return with_versions(view.capture(), view, self._connections)
 
     def capture_since(self, earlier: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """The same; of tables in which little has changed since an earlier state only the changes are copied."""
         with self._viewing(blobs, progress) as view:
-            return view.capture(earlier)
+            return with_versions(view.capture(earlier), view, self._connections)
 
     def checkpoint(self, snapshot: ComponentState, blobs: Blobs, progress: Progress) -> ComponentState:
         """Catalog and changed rows since the snapshot."""
@@ -99,9 +109,13 @@ class PostgresComponent:
         ledger: LedgerWriter,
         progress: Progress,
     ) -> ComponentPlan:
-        """The schema's difference as DDL and the rows' three-way merge."""
+        """The schema's difference as DDL and the rows' three-way merge; where the policy says so, the tool's downgrade before it."""
         with self._viewing(blobs, progress) as view:
             tracker.refuse_tracked(view.session, self.spec.name)
+            if self.spec.name in policy.downgrade:
+                return plan_downgrade(
+                    view, required_tool(self.spec, self._connections), snapshot, checkpoint, policy, ledger
+                )
             return plan_rollback(view, snapshot, checkpoint, policy, ledger)
 
     def fingerprint(self, snapshot: ComponentState, plan: ComponentPlan, blobs: BlobReader) -> str:
@@ -114,6 +128,14 @@ class PostgresComponent:
         with mapped(self.spec.name, state, executing=True):
             session = self._open()
             with exclusive(session, self.spec.name):
+                if step.payload["mode"] in HALVES:
+                    recorded = RecordingBlobs(blobs)
+                    viewing = partial(self._viewing, recorded, progress)
+                    tool = required_tool(self.spec, self._connections)
+                    half = Half(
+                        self.spec.name, tool, session, viewing, step, recorded, notes, progress, self._cancelled
+                    )
+                    return HALVES[step.payload["mode"]](half)
                 return Applier(self.spec.name, session, step, blobs, notes, progress, self._cancelled).run()
 
     def verify(
@@ -128,6 +150,9 @@ class PostgresComponent:
     ) -> list[Check]:
         """Schema, rows, checksums, foreign keys and sequences against the snapshot."""
         del checkpoint  # the plan names the deltas it was made from
+        if repair := plan.payload.get("downgrade"):
+            done = notes(repair)
+            plan, notes = planned(done, blobs) or plan, notes_within(done)
         with self._viewing(blobs, progress) as view:
             then = catalog_of(snapshot, blobs)
             now = view.catalog(since=then)
@@ -150,7 +175,9 @@ class PostgresComponent:
                 same_types=same_types,
             )
             checks = verifier.run(then, now, sequences, ledger, progress)
-            return in_part(checks, compared) if compared else checks
+            if compared:
+                return in_part(checks, compared)
+            return [*checks, *tool_checks(view, snapshot, self._connections)]
 
     def shares(self, other: ComponentSpec) -> bool:
         """Whether both look at some schema."""
@@ -177,6 +204,8 @@ class PostgresComponent:
         self, snapshot: ComponentState, plan: ComponentPlan, blobs: Blobs, progress: Progress
     ) -> ComponentState:
         """Catalog, and what has changed since the snapshot in the tables that the plan touches."""
+        if "downgrade" in plan.payload:
+            return snapshot  # cannot be undone
         with self._viewing(blobs, progress) as view:
             return view.before_rollback(snapshot, plan)
 
@@ -190,6 +219,12 @@ class PostgresComponent:
         progress: Progress,
     ) -> tuple[ComponentState, ComponentState]:
         """The rows that were kept, with what the transactions of the rollback have replaced laid over them."""
+        if "downgrade" in plan.payload:
+            raise UnsupportedError(
+                "What the downgrade of a migration tool has done cannot be undone exactly",
+                component=self.spec.name,
+                next_step="Run the tool's upgrade again",
+            )
         with self._viewing(blobs, progress) as view:
             return states(view, snapshot, before, plan, notes)
 
@@ -231,6 +266,11 @@ class PostgresComponent:
         with mapped(self.spec.name, "The schema rollback_tracking is left in the database"):
             tracker.remove(self._open(), mark, self.spec.name)
 
+    def versions(self) -> tuple[str, ...]:
+        """By the tool and by its history table, which must agree."""
+        with mapped(self.spec.name):
+            return agreed(self._open(), required_tool(self.spec, self._connections), self.spec)
+
     def soft_drops(self) -> list[SoftDrop]:
         """By the records that the objects bear, in all schemas."""
         with mapped(self.spec.name):
@@ -245,6 +285,12 @@ class PostgresComponent:
         """``rollback.sql`` and its data files, for psql."""
         from rollback_provider.components.postgres.export import export_plan
 
+        if "downgrade" in plan.payload:
+            raise UnsupportedError(
+                "What a downgrade leaves to do is only known when it has run",
+                component=self.spec.name,
+                next_step="Generate without the downgrade, and export that",
+            )
         return export_plan(plan, blobs)
 
     def cancel(self) -> None:

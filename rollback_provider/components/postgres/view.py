@@ -71,6 +71,10 @@ class View:
         since = (caught_up or snapshot).payload
         return self._changes(snapshot, since["deltas"], since["xmin"])
 
+    def changes_of_base(self, snapshot: ComponentState, checkpoint: ComponentState) -> ComponentState:
+        """What has changed since right before the migration, by whomever."""
+        return self._changes(snapshot, checkpoint.payload["catchUp"], None)
+
     def before_rollback(self, snapshot: ComponentState, plan: ComponentPlan) -> ComponentState:
         """Schema, and what has changed since the snapshot in the tables that the plan touches."""
         then = catalog_of(snapshot, self.blobs)
