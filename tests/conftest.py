@@ -1,6 +1,7 @@
 """Fixtures live in small files of their own, one part each."""
 
 pytest_plugins = [
+    "tests.fix_scratch",  # before whoever makes temporary files
     "tests.fix_airflow",
     "tests.fix_bind",
     "tests.fix_caddy",

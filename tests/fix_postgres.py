@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, LiteralString
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -78,24 +78,29 @@ def postgres_socket() -> Iterator[str]:
 
 
 _numbers = count(1)
+_left: list[Database] = []
+"""Of tests that have ended. They go before the next one is made: right after a test, its last sessions are still about to end."""
 
 
 @pytest.fixture
 def make_database(postgres_socket: str) -> Iterator[Callable[[], Database]]:
-    """Makes fresh databases that go when the test ends."""
+    """Makes fresh databases, whose time ends with the test's."""
     made: list[Database] = []
 
     def make() -> Database:
-        database = Database(postgres_socket, f"test_{next(_numbers)}")
-        with psycopg.connect(f"host={postgres_socket} dbname=postgres user=postgres", autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database.name)))
-        made.append(database)
-        return database
+        while _left:
+            _administer(_left[-1].socket, "drop database {} with (force)", _left.pop().name)
+        made.append(Database(postgres_socket, f"test_{next(_numbers)}"))
+        _administer(postgres_socket, "create database {}", made[-1].name)
+        return made[-1]
 
     yield make
-    with psycopg.connect(f"host={postgres_socket} dbname=postgres user=postgres", autocommit=True) as connection:
-        for database in made:
-            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(database.name)))
+    _left.extend(made)
+
+
+def _administer(socket: str, statement: LiteralString, name: str) -> None:
+    with psycopg.connect(f"host={socket} dbname=postgres user=postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 @pytest.fixture
