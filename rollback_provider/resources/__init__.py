@@ -8,7 +8,7 @@ plan, journal, verification and undoing are the same for all.
 from rollback_provider.resources.checks import make_check
 from rollback_provider.resources.component import ResourceComponent
 from rollback_provider.resources.options import Options, parse_options, require_connection
-from rollback_provider.resources.state import Change, Digests, Fields, MovedError, State
+from rollback_provider.resources.state import Change, Digests, Fields, MovedError, State, load_state
 from rollback_provider.resources.writing import Batch
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Options",
     "ResourceComponent",
     "State",
+    "load_state",
     "make_check",
     "parse_options",
     "require_connection",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -104,7 +105,7 @@ class MigrationTool(ABC):
 
     def shown(self, arguments: Sequence[str]) -> str:
         """A command as a person would type it in the project's directory."""
-        return " ".join([self._program.path, *self._arguments, *arguments])
+        return shlex.join([self._program.path, *self._arguments, *arguments])
 
     def owns(self, scope: str) -> bool:
         """Whether a table (``schema.name``) holds the tool's own history, so that nobody else writes it."""

@@ -35,6 +35,7 @@ from rollback_provider.resources import (
     Options,
     ResourceComponent,
     State,
+    load_state,
     make_check,
     parse_options,
 )
@@ -78,6 +79,7 @@ class OpentofuComponent(ResourceComponent):
         super().__init__(spec, connections)
         self._options = parse_options(spec, OpentofuOptions)
         self._approved: Mapping[str, Json] = {}
+        self._stacks: dict[str, Stack | None] = {}
 
     def identity(self) -> str:
         """Names machine and directories: a state is found through its working directory."""
@@ -86,7 +88,7 @@ class OpentofuComponent(ResourceComponent):
     def capture(self, blobs: Blobs, progress: Progress) -> ComponentState:
         """Refuses a stack that is not what its commit says: its configuration would not lead back to it."""
         captured = self.checkpoint(None, blobs, progress)
-        for address, (commit, left) in self._left(self.read(blobs)).items():
+        for address, (commit, left) in self._left(load_state(blobs, captured.payload["state"])).items():
             if left:
                 raise UnsupportedError(
                     f"{address} is not what commit {commit} says: {', '.join(left[:5])}",
@@ -100,8 +102,8 @@ class OpentofuComponent(ResourceComponent):
         captured = super().capture(blobs, progress)
         facts = {
             address: {"serial": stack.serial, "resources": [*stack.resources], "outputs": stack.outputs}
-            for address in self._options.directories
-            if (stack := self._tofu(address).stack()) is not None
+            for address, stack in self._stacks.items()
+            if stack is not None
         }
         return captured.model_copy(update={"payload": {**captured.payload, "facts": facts}})
 
@@ -110,7 +112,8 @@ class OpentofuComponent(ResourceComponent):
         state: State = {}
         for address in self._options.directories:
             self.stop_if_cancelled()
-            if (fields := self._look(address)) is not None:
+            self._stacks[address] = stack = self._tofu(address).stack()
+            if (fields := self._fields(address, stack)) is not None:
                 state[address] = fields
         return state
 
@@ -162,7 +165,7 @@ class OpentofuComponent(ResourceComponent):
             tofu = self._tofu(change.address)
             with tofu.plan(commit, destroy=destroy) as saved:
                 self._require_approved(change.address, saved)
-                if self._look(change.address) != change.now:
+                if self._fields(change.address, tofu.stack()) != change.now:
                     raise MovedError(f"{change.address} has been applied by somebody else")
                 progress.update(f"apply {change.address}", done=0, total=len(saved.changes), unit="resources")
                 with self._remembering(change, commit):
@@ -214,8 +217,7 @@ class OpentofuComponent(ResourceComponent):
                 left[address] = (commit, [*saved.changes])
         return left
 
-    def _look(self, address: str) -> Fields | None:
-        stack = self._tofu(address).stack()
+    def _fields(self, address: str, stack: Stack | None) -> Fields | None:
         if stack is None:
             return None
         return {"applied": {"commit": self._commit(Path(address), stack), "lineage": stack.lineage}}
@@ -278,9 +280,9 @@ class OpentofuComponent(ResourceComponent):
             )
 
     def _with_serials(self, fingerprint: str, plan: ComponentPlan) -> str:
-        addresses = [address for step in plan.steps for address in step.payload["addresses"]]
-        stacks = {address: self._tofu(address).stack() for address in addresses}
-        serials = {address: stack and stack.serial for address, stack in stacks.items()}
+        """With the serial numbers of the states that the fingerprint was read from."""
+        changed = {address for step in plan.steps for address in step.payload["addresses"]}
+        serials = {address: stack and stack.serial for address, stack in self._stacks.items() if address in changed}
         return digest_of({"resources": fingerprint, "serials": serials})
 
     def _tofu(self, address: str) -> Tofu:

@@ -6,6 +6,7 @@ The ledger is the engine's: where each row ends does not depend on the tool.
 from __future__ import annotations
 
 import json
+import shlex
 
 from rollback_provider.clients.migration_tools import MigrationTool
 from rollback_provider.components.postgres.actions import flat
@@ -74,7 +75,7 @@ def plan_downgrade(
             component=name,
             title=f"Downgrade with {tool.name}: from {named(now)} to {named(target)}",
             section="application",
-            script="\n".join([f"cd {tool.directory}", *map(tool.shown, commands)]),
+            script="\n".join([f"cd {shlex.quote(tool.directory)}", *map(tool.shown, commands)]),
             payload=shared
             | {"mode": "downgrade", "commands": commands, "now": now, "target": target, "salvage": salvage},
             locks=f"what {tool.name} locks",
