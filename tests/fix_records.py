@@ -11,8 +11,6 @@ import pytest
 from rollback_provider.core.model import (
     Action,
     Attribution,
-    Check,
-    CheckStatus,
     ComponentPlan,
     Execution,
     Ledger,
@@ -25,8 +23,8 @@ from rollback_provider.core.model import (
     SnapshotSummary,
     Step,
     StepRecord,
-    Verification,
 )
+from rollback_provider.core.verification import Check, CheckStatus, Verification
 
 BEGAN = datetime(2026, 11, 23, 15, 11, 1, tzinfo=UTC)
 RecordMaker = Callable[..., Record]

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.checks import Options, read_options, required_connection
 from rollback_provider.core.component import Connection, ConnectionResolver
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Area, Check, CheckSpec, CheckStatus, Json
+from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 
 SHOWN = 10
 """Unexpected values that a check shows."""

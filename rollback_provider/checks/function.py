@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.checks import Options, read_options
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Area, Check, CheckSpec, CheckStatus, Json
+from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 
 
 class CallableOptions(Options):
@@ -30,7 +31,7 @@ class CallableOptions(Options):
 class CallableCheck:
     """A function that says whether something holds.
 
-    It returns True or False, or a mapping with ``status`` and what else a :class:`~rollback_provider.core.model.Check` tells. An
+    It returns True or False, or a mapping with ``status`` and what else a :class:`~rollback_provider.core.verification.Check` tells. An
     AssertionError is a failure, in its own words. Whatever else it raises, and no answer (None), is unknown.
     """
 

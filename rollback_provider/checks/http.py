@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.checks import Options, read_options, required_connection
 from rollback_provider.core.component import ConnectionResolver
-from rollback_provider.core.model import Area, Check, CheckSpec, CheckStatus, Json
+from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 from rollback_provider.probes.json_path import follow, parse_path
 
 SHOWN = 60

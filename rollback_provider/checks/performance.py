@@ -13,10 +13,11 @@ from pydantic import Field, model_validator
 from rollback_provider.checks.database import fetch, reading
 from rollback_provider.checks.query_plan import lost, used_indexes
 from rollback_provider.checks.rank import p_larger
+from rollback_provider.core.base import Json
 from rollback_provider.core.checks import Options, read_options, required_connection
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.errors import ComponentUnavailableError
-from rollback_provider.core.model import Area, Check, CheckSpec, CheckStatus, Json
+from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 
 ENOUGH = 20
 """Samples on each side without which nothing is claimed."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import ConnectionResolver
-from rollback_provider.core.model import Area, Check, CheckSpec, CheckStatus, Json
+from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 from rollback_provider.probes import Verdict, measure_now, parse_conditions
 
 STATUS = {

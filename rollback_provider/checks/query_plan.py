@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rollback_provider.checks.database import Row, fetch
-from rollback_provider.core.model import CheckStatus, Json
+from rollback_provider.core.base import Json
+from rollback_provider.core.verification import CheckStatus
 
 if TYPE_CHECKING:
     import psycopg

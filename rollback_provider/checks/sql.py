@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rollback_provider.checks.database import fetch, reading
+from rollback_provider.core.base import Json
 from rollback_provider.core.checks import Options, read_options, required_connection
 from rollback_provider.core.component import ConnectionResolver
-from rollback_provider.core.model import Area, Check, CheckSpec, CheckStatus, Json
+from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 
 SHOWN = 10
 """Rows that a check shows; it counts up to `COUNTED`."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import CheckSpec, ComponentSpec
+from rollback_provider.core.model import ComponentSpec
 from rollback_provider.core.registry import parse_specs
+from rollback_provider.core.verification import CheckSpec
 
 
 def read_specification(path: str) -> tuple[tuple[ComponentSpec, ...], tuple[CheckSpec, ...]]:

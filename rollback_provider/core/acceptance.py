@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 
+from rollback_provider.core.base import Model
 from rollback_provider.core.component import Component, ConnectionResolver, Progress, SoftDropping
 from rollback_provider.core.errors import AlreadyExistsError, ConfigurationError, LockedError
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.lock import owner_of
-from rollback_provider.core.model import Acceptance, ComponentSpec, Model, Snapshot, SoftDrop, utcnow
+from rollback_provider.core.model import Acceptance, ComponentSpec, Snapshot, SoftDrop, utcnow
 from rollback_provider.core.registry import build, require_same_system
 from rollback_provider.core.repository import Repository, Store
 

@@ -14,16 +14,15 @@ from rollback_provider.core.model import (
     Attribution,
     BlobRef,
     Checkpoint,
-    CheckSpec,
     ComponentSpec,
     ComponentState,
-    SealedCheck,
     Snapshot,
     utcnow,
 )
 from rollback_provider.core.registry import build, rollback_order
 from rollback_provider.core.repository import Repository, Store, make_id
 from rollback_provider.core.schedule import all_side_by_side
+from rollback_provider.core.verification import CheckSpec, SealedCheck
 
 _LOOKED_AT = 20
 """Snapshots, the newest first, among which one to build upon is looked for."""

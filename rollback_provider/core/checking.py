@@ -8,11 +8,12 @@ from queue import Empty, SimpleQueue
 from threading import BoundedSemaphore, Thread
 from typing import Literal, NoReturn, TypeVar
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.checks import Comparing, build_check
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.errors import ComponentUnavailableError, ConfigurationError, RollbackError
-from rollback_provider.core.model import Check, CheckSpec, CheckStatus, Json, SealedCheck
 from rollback_provider.core.schedule import run_side_by_side
+from rollback_provider.core.verification import Check, CheckSpec, CheckStatus, SealedCheck
 
 AT_ONCE = 8
 """Checks that run at the same time: each may hold a session of a database that applications need, too."""

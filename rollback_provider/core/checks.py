@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Check, CheckSpec, Json
+from rollback_provider.core.verification import Check, CheckSpec
 
 ENTRY_POINTS = "rollback_provider.checks"
 """Entry point group: a package adds a kind with ``kind = "module:Class"``."""
@@ -33,7 +34,7 @@ BUILT_IN = {
 
 
 class Options(BaseModel):
-    """Base of what a kind takes beyond the fields of :class:`~rollback_provider.core.model.CheckSpec`."""
+    """Base of what a kind takes beyond the fields of :class:`~rollback_provider.core.verification.CheckSpec`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

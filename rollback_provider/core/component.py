@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
     BlobRef,
-    Check,
     ComponentPlan,
     ComponentSpec,
     ComponentState,
-    Json,
     Policy,
     SoftDrop,
     Step,
     StepOutcome,
 )
+from rollback_provider.core.verification import Check
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rollback_provider.core.model import Check, CheckStatus, Model
+from rollback_provider.core.base import Model
+from rollback_provider.core.verification import Check, CheckStatus
 
 
 class Decision(Model):

@@ -12,8 +12,9 @@ from heapq import merge
 from itertools import groupby
 from threading import Lock
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, LockedError
-from rollback_provider.core.model import ComponentState, Event, EventKind, Json, utcnow
+from rollback_provider.core.model import ComponentState, Event, EventKind, utcnow
 from rollback_provider.core.repository import Store, parse
 
 _WHOLE = "rollback"

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollback_provider.core.model import Action, BlobRef, Json, Ledger, LedgerCount, LedgerEntry
+from rollback_provider.core.base import Json
+from rollback_provider.core.model import Action, BlobRef, Ledger, LedgerCount, LedgerEntry
 
 if TYPE_CHECKING:
     from rollback_provider.core.component import BlobReader, BlobWriter

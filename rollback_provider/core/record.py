@@ -9,12 +9,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.ledger import merge_ledgers
 from rollback_provider.core.model import (
     Event,
     Execution,
-    Json,
     Ledger,
     Plan,
     Record,
@@ -23,10 +23,10 @@ from rollback_provider.core.model import (
     Step,
     StepOutcome,
     StepRecord,
-    Verification,
 )
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.verdict import is_good
+from rollback_provider.core.verification import Verification
 
 
 def load_record(store: Store, rollback_id: str) -> Record:

@@ -28,10 +28,12 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
+from rollback_provider.core.base import Json, Model
 from rollback_provider.core.component import Blobs
 from rollback_provider.core.decision import Decision
 from rollback_provider.core.errors import IntegrityError, NotFoundError
-from rollback_provider.core.model import Acceptance, Checkpoint, Json, MigrationVerification, Model, Plan, Snapshot
+from rollback_provider.core.model import Acceptance, Checkpoint, Plan, Snapshot
+from rollback_provider.core.verification import MigrationVerification
 
 
 class Store(Blobs, Protocol):

@@ -14,14 +14,7 @@ from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.component import Component, ConnectionResolver, Progress, Undoable
 from rollback_provider.core.errors import AlreadyExistsError, ConfigurationError, LockedError, UnsupportedError
 from rollback_provider.core.journal import Journal
-from rollback_provider.core.model import (
-    Attribution,
-    Checkpoint,
-    ComponentState,
-    Plan,
-    Policy,
-    Snapshot,
-)
+from rollback_provider.core.model import Attribution, Checkpoint, ComponentState, Plan, Policy, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.registry import build, require_same_system
 from rollback_provider.core.repository import Repository, Store, make_id

@@ -9,7 +9,8 @@ from datetime import datetime
 from pydantic.alias_generators import to_snake
 
 from rollback_provider.core.errors import VerificationError
-from rollback_provider.core.model import Area, Check, CheckStatus, Tally, Verification, utcnow
+from rollback_provider.core.model import utcnow
+from rollback_provider.core.verification import Area, Check, CheckStatus, Tally, Verification
 
 _NAMED = 5
 """Checks that an error names; it counts them all."""

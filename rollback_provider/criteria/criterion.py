@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from rollback_provider.core.component import Component, ConnectionResolver
 from rollback_provider.core.errors import ConfigurationError, RollbackError
-from rollback_provider.core.model import Check, CheckStatus, Snapshot
+from rollback_provider.core.model import Snapshot
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.criteria import kinds
 from rollback_provider.probes.declared import problems
 

@@ -13,8 +13,9 @@ from pydantic import PositiveInt
 
 from rollback_provider.core.component import Contended
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Check, CheckStatus, utcnow
+from rollback_provider.core.model import utcnow
 from rollback_provider.core.registry import build
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.probes import Condition, Verdict, measure_now
 from rollback_provider.probes.watching import statement
 

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.text import Text
 
 import rollback_provider
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import ConfigurationError, RollbackError
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import Json
 from rollback_provider.core.record import load_record
 from rollback_provider.demo.machines import running_machines
 from rollback_provider.demo.server import Server, running_server

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 from rollback_provider.demo.application import NOTE_COLUMNS
 
 _TABLES = {"place": "orders", "edit": "orders", "pay": "payments"}

@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from rollback_provider.core.model import CheckStatus
 from rollback_provider.core.verdict import is_good, refusal
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify_migration
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor

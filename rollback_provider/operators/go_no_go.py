@@ -9,8 +9,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from rollback_provider.core.decision import Decision, speaks_for
-from rollback_provider.core.model import Check, utcnow
+from rollback_provider.core.model import utcnow
 from rollback_provider.core.repository import Repository, make_id
+from rollback_provider.core.verification import Check
 from rollback_provider.criteria import Evidence, evaluate, parse_criteria
 from rollback_provider.criteria.criterion import PERSON
 from rollback_provider.hooks.connections import airflow_connections

@@ -7,8 +7,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from rollback_provider.core.model import CheckStatus, Record
+from rollback_provider.core.model import Record
 from rollback_provider.core.verdict import refusal
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor

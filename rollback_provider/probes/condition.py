@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from rollback_provider.core.base import Model
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Model
 from rollback_provider.probes.declared import Probe, problems
 from rollback_provider.probes.measuring import Measurement
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from rollback_provider.core.base import Model
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Model
 from rollback_provider.probes.json_path import parse_path
 
 Seconds = Annotated[float, Field(gt=0, le=300)]

@@ -11,9 +11,9 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from rollback_provider.core.base import Model
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.errors import RollbackError
-from rollback_provider.core.model import Model
 from rollback_provider.probes.declared import Probe
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollback_provider.core.model import Action, Attribution, Cause, CheckStatus, Record, Signal
+from rollback_provider.core.model import Action, Attribution, Cause, Record, Signal
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.report import facts
 from rollback_provider.report.words import duration, moment, number
 

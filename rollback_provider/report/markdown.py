@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from rollback_provider.core.model import Check, Json, LedgerEntry, Plan, Record, StepRecord, Verification
+from rollback_provider.core.base import Json
+from rollback_provider.core.model import LedgerEntry, Plan, Record, StepRecord
+from rollback_provider.core.verification import Check, Verification
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts
 from rollback_provider.report.analysis import Part, analysis

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.merge import changed_fields
-from rollback_provider.core.model import Action, Check, CheckStatus, Json
+from rollback_provider.core.model import Action
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.resources.settle import Settler
 from rollback_provider.resources.state import Fields, as_text
 

@@ -8,15 +8,14 @@ from dataclasses import replace
 from threading import Event
 from typing import ClassVar, Literal
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import BusyError, ComponentError, UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
-    Check,
     ComponentPlan,
     ComponentSpec,
     ComponentState,
-    Json,
     LedgerEntry,
     Policy,
     Step,
@@ -24,6 +23,7 @@ from rollback_provider.core.model import (
     utcnow,
 )
 from rollback_provider.core.repository import digest_of
+from rollback_provider.core.verification import Check
 from rollback_provider.resources.checks import restored_check, state_check
 from rollback_provider.resources.settle import Settler
 from rollback_provider.resources.state import (

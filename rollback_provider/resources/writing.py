@@ -7,8 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.merge import came_about
-from rollback_provider.core.model import Json
 from rollback_provider.resources.state import Change, Fields, State
 
 

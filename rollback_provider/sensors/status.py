@@ -8,8 +8,8 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator
 
 from rollback_provider.core.errors import ConfigurationError, NotFoundError
-from rollback_provider.core.model import CheckStatus
 from rollback_provider.core.record import load_record
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.hooks.rollback_store import DEFAULT_STORE, RollbackStoreHook
 from rollback_provider.operators.base import final_errors
 from rollback_provider.operators.verify import refuse_unverified

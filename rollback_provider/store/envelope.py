@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import ConfigurationError, FormatVersionError, IntegrityError
-from rollback_provider.core.model import Json
 from rollback_provider.core.repository import digest_of
 
 FORMAT = 1

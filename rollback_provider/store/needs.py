@@ -7,8 +7,9 @@ from datetime import datetime
 
 from rollback_provider.core.errors import NotFoundError
 from rollback_provider.core.journal import Journal, is_open
-from rollback_provider.core.model import CheckStatus, Snapshot, Verification
+from rollback_provider.core.model import Snapshot
 from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.verification import CheckStatus, Verification
 from rollback_provider.store.pins import pin_of
 
 

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from rollback_provider.core.base import Model
 from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, NotFoundError
-from rollback_provider.core.model import Model, utcnow
+from rollback_provider.core.model import utcnow
 from rollback_provider.core.repository import Repository, Store
 
 PREFIX = "pins/"

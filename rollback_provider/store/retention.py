@@ -15,8 +15,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rollback_provider.core.base import Model
 from rollback_provider.core.errors import ConfigurationError, NotFoundError
-from rollback_provider.core.model import Model, Snapshot, utcnow
+from rollback_provider.core.model import Snapshot, utcnow
 from rollback_provider.core.repository import Repository
 from rollback_provider.store.needs import needs_of_rollback, needs_of_snapshot
 from rollback_provider.store.rules import Rules, kept_by_rules

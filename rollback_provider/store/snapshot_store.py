@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import (
     AlreadyExistsError,
     ConfigurationError,
@@ -18,7 +19,7 @@ from rollback_provider.core.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from rollback_provider.core.model import BlobRef, Json, utcnow
+from rollback_provider.core.model import BlobRef, utcnow
 from rollback_provider.store import envelope, frame
 from rollback_provider.store.objects import ObjectInfo, Objects
 

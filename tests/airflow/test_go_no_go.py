@@ -12,8 +12,8 @@ import pytest
 
 from rollback_provider.components.memory import State, read_system
 from rollback_provider.core.decision import Decision
-from rollback_provider.core.model import CheckStatus
 from rollback_provider.core.repository import Repository
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.store import SnapshotStore
 from tests.airflow.scenario import BEFORE
 from tests.fix_airflow import Run

@@ -10,7 +10,7 @@ import pytest
 from rollback_provider.core.checking import run_checks, seal_checks
 from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.component import Connection
-from rollback_provider.core.model import Check, CheckStatus
+from rollback_provider.core.verification import Check, CheckStatus
 from tests.fix_postgres import Database
 
 SHOP = """

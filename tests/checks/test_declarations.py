@@ -13,7 +13,7 @@ from rollback_provider.core.checking import run_checks, seal_checks
 from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import CheckSpec, CheckStatus, SealedCheck
+from rollback_provider.core.verification import CheckSpec, CheckStatus, SealedCheck
 from tests.core.setting import no_connections
 
 SQL = {"kind": "sql", "name": "paid", "connection": "shop", "sql": "select 1"}

@@ -15,7 +15,7 @@ from rollback_provider.core.checking import run_checks, seal_checks
 from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.component import Connection, ConnectionResolver
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Check
+from rollback_provider.core.verification import Check
 
 BODY = {"status": "ok", "orders": [{"id": 1, "total": 10.5}], "open": 3, "ready": True}
 

@@ -13,7 +13,7 @@ from rollback_provider.checks.rank import p_larger
 from rollback_provider.core.checking import run_checks, seal_checks
 from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.errors import ComponentError, ComponentUnavailableError
-from rollback_provider.core.model import Check, CheckSpec
+from rollback_provider.core.verification import Check, CheckSpec
 from tests.fix_postgres import Database
 
 ORDERS = """

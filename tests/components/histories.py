@@ -23,6 +23,7 @@ import psycopg
 import pytest
 
 from rollback_provider.components.postgres import comparing, copier, steps, taking, trace
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import (
     BusyError,
     ComponentUnavailableError,
@@ -32,8 +33,9 @@ from rollback_provider.core.errors import (
     StepFailedError,
     UnsupportedError,
 )
-from rollback_provider.core.model import Check, CheckStatus, Json, Record
+from rollback_provider.core.model import Record
 from rollback_provider.core.repository import Store
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.core.verifier import verify
 from tests.components.fix.schema_text import schema_text
 from tests.components.scenario import Scenario

@@ -8,8 +8,8 @@ import pytest
 
 from rollback_provider.components.postgres import comparing, copier, trace
 from rollback_provider.components.postgres.lines import pick_lines
-from rollback_provider.core.model import Check
 from rollback_provider.core.repository import Store
+from rollback_provider.core.verification import Check
 from rollback_provider.core.verifier import verify
 from tests.components.fix.rollback import read_catalog
 from tests.components.scenario import Scenario

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from rollback_provider.components.postgres.images import TableRows, load_deltas, load_rows
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 from rollback_provider.core.repository import Repository
 from rollback_provider.store import SnapshotStore, prune
 from tests.components.fix.schema_text import schema_text

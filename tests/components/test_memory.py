@@ -13,9 +13,10 @@ from rollback_provider.core.component import Component
 from rollback_provider.core.errors import ComponentError
 from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import Action, CheckStatus, ComponentSpec, Ledger, Plan, Policy, Record, Snapshot
+from rollback_provider.core.model import Action, ComponentSpec, Ledger, Plan, Policy, Record, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.undo import undo
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify
 from rollback_provider.store import SnapshotStore
 from tests.contract.faults import Fuse, FusedProgress, FusedStore, KilledError

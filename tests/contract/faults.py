@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.journal import Journal
-from rollback_provider.core.model import BlobRef, Json
+from rollback_provider.core.model import BlobRef
 from rollback_provider.core.repository import Store
 
 

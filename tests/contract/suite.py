@@ -23,12 +23,13 @@ from rollback_provider.core.errors import (
 )
 from rollback_provider.core.executor import abandon, execute
 from rollback_provider.core.journal import Journal
-from rollback_provider.core.model import Action, CheckStatus, ComponentSpec, Plan, Policy, Record, Snapshot
+from rollback_provider.core.model import Action, ComponentSpec, Plan, Policy, Record, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.registry import build
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.undo import undo
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify
 from rollback_provider.report.facts import outcome
 from tests.contract.faults import Fuse, FusedProgress, FusedStore, KeptNotes, KilledError

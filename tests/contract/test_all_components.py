@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.executor import execute
-from rollback_provider.core.model import Json, Plan
+from rollback_provider.core.model import Plan
 from rollback_provider.core.planner import generate
 from rollback_provider.core.undo import undo
 from rollback_provider.core.verifier import verify

@@ -18,6 +18,7 @@ from rollback_provider.components.memory import (
     write_row,
     write_system,
 )
+from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import take_snapshot
 from rollback_provider.core.component import Connection, Progress
 from rollback_provider.core.errors import (
@@ -31,7 +32,7 @@ from rollback_provider.core.errors import (
 )
 from rollback_provider.core.executor import abandon, begin, execute
 from rollback_provider.core.journal import Journal, is_open
-from rollback_provider.core.model import ComponentSpec, Json, Plan, Record, Snapshot
+from rollback_provider.core.model import ComponentSpec, Plan, Record, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store

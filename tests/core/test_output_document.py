@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from rollback_provider.core.model import Json, Record
+from rollback_provider.core.base import Json
+from rollback_provider.core.model import Record
 from rollback_provider.core.record import load_record, schema
 from tests.core.setting import Setting
 

@@ -6,9 +6,9 @@ import pytest
 
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.executor import abandon
-from rollback_provider.core.model import Check, CheckStatus
 from rollback_provider.core.record import load_record
 from rollback_provider.core.verdict import overall
+from rollback_provider.core.verification import Check, CheckStatus
 from tests.core.setting import ACTOR, Setting
 
 

@@ -14,8 +14,9 @@ import pytest
 from rollback_provider.components.memory import State
 from rollback_provider.core.capturer import take_snapshot
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Check, CheckStatus, Snapshot
+from rollback_provider.core.model import Snapshot
 from rollback_provider.core.registry import parse_specs
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.criteria import Evidence, evaluate, parse_criteria
 from rollback_provider.store import SnapshotStore
 from tests.core.setting import no_connections

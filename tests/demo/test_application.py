@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 from rollback_provider.demo.application import Application
 from rollback_provider.demo.tally import count_writes, latencies, read_log
 from tests.fix_postgres import Database

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rollback_provider.core.model import Action, Check, CheckStatus, Ledger, LedgerCount, LedgerEntry, Verification
+from rollback_provider.core.model import Action, Ledger, LedgerCount, LedgerEntry
+from rollback_provider.core.verification import Check, CheckStatus, Verification
 from rollback_provider.report.html import to_html
 from rollback_provider.report.timeline import LABEL, SMALLEST, WIDTH, timeline
 from tests.fix_records import BEGAN, STEPS, RecordMaker, at

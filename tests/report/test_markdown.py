@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from rollback_provider.core.model import Ledger, Plan, Verification
+from rollback_provider.core.model import Ledger, Plan
 from rollback_provider.core.record import schema
+from rollback_provider.core.verification import Verification
 from rollback_provider.report.document import to_json
 from rollback_provider.report.markdown import code, escape, fence, to_approve, to_markdown
 from rollback_provider.report.runbook import runbook

@@ -6,7 +6,8 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from rollback_provider.core.model import Ledger, LedgerCount, Plan, Verification
+from rollback_provider.core.model import Ledger, LedgerCount, Plan
+from rollback_provider.core.verification import Verification
 from rollback_provider.report import terminal
 from tests.fix_records import LEDGER, STEPS, RecordMaker
 

@@ -17,7 +17,6 @@ from rollback_provider.core.model import (
     Acceptance,
     Attribution,
     Checkpoint,
-    CheckStatus,
     ComponentPlan,
     ComponentSpec,
     ComponentState,
@@ -26,10 +25,10 @@ from rollback_provider.core.model import (
     Policy,
     Snapshot,
     StepOutcome,
-    Verification,
     utcnow,
 )
 from rollback_provider.core.repository import Repository, make_id
+from rollback_provider.core.verification import CheckStatus, Verification
 from rollback_provider.store import SnapshotStore, open_store, pin, pins, prune, unpin
 from tests.fix_store import StoreCase
 

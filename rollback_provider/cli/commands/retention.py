@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollback_provider import store
 from rollback_provider.cli.session import Session
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 
 def prune(session: Session) -> int:

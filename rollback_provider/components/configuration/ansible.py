@@ -13,7 +13,8 @@ from pydantic import Field
 from rollback_provider.components.configuration.ansible_runs import Deployed, Play, Tags
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import UnsupportedError
-from rollback_provider.core.model import Check, ComponentSpec, ComponentState
+from rollback_provider.core.model import ComponentSpec, ComponentState
+from rollback_provider.core.verification import Check
 from rollback_provider.resources import (
     Batch,
     Change,

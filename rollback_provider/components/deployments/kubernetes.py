@@ -13,7 +13,8 @@ from pydantic import Field
 from rollback_provider.components.deployments.kubernetes_api import KubernetesApi, rollout_left
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import StepFailedError
-from rollback_provider.core.model import Check, ComponentSpec
+from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.verification import Check
 from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,

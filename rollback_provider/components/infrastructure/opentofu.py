@@ -13,20 +13,13 @@ from pydantic import Field
 
 from rollback_provider.clients.git import Git
 from rollback_provider.components.infrastructure.tofu import Saved, Stack, Tofu
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import ComponentUnavailableError, DriftError, UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
-from rollback_provider.core.model import (
-    Check,
-    ComponentPlan,
-    ComponentSpec,
-    ComponentState,
-    Json,
-    Policy,
-    Step,
-    StepOutcome,
-)
+from rollback_provider.core.model import ComponentPlan, ComponentSpec, ComponentState, Policy, Step, StepOutcome
 from rollback_provider.core.repository import digest_of
+from rollback_provider.core.verification import Check
 from rollback_provider.resources import (
     Batch,
     Change,

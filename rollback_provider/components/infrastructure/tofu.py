@@ -14,6 +14,7 @@ from typing import Any
 
 from rollback_provider.clients.command import Completed, Program
 from rollback_provider.clients.git import Git
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import (
     BusyError,
     ComponentUnavailableError,
@@ -22,7 +23,6 @@ from rollback_provider.core.errors import (
     StepFailedError,
     UnsupportedError,
 )
-from rollback_provider.core.model import Json
 from rollback_provider.resources import MovedError
 
 KEPT = 256 * 1024 * 1024

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 from rollback_provider.components.memory.merge import Rules
 from rollback_provider.components.memory.systems import Row, State, System, find_system, put_row
 from rollback_provider.components.memory.undoing import before_and_after, written
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import (
     ComponentError,
@@ -23,12 +24,9 @@ from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.merge import Finding, Versions, came_about
 from rollback_provider.core.model import (
     Action,
-    Check,
-    CheckStatus,
     ComponentPlan,
     ComponentSpec,
     ComponentState,
-    Json,
     LedgerEntry,
     Policy,
     Step,
@@ -36,6 +34,7 @@ from rollback_provider.core.model import (
     utcnow,
 )
 from rollback_provider.core.repository import digest_of
+from rollback_provider.core.verification import Check, CheckStatus
 
 
 class MemoryComponent:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
 from rollback_provider.components.memory.systems import Row, State, put_row
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 Writes = dict[str, tuple[Row | None, Row | None]]
 

@@ -11,9 +11,9 @@ from rollback_provider.components.postgres.missing import Missing, some
 from rollback_provider.components.postgres.reserved import TRACKING_SCHEMA
 from rollback_provider.components.postgres.reversal import Reversal
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import Progress
 from rollback_provider.core.errors import MigrationRunningError, PermissionDeniedError
-from rollback_provider.core.model import Json
 
 
 def tables_in(session: Session, schemas: Sequence[str] | None) -> dict[int, sql.Identifier]:

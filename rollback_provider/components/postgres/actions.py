@@ -10,8 +10,8 @@ from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.lines import read_lines
 from rollback_provider.components.postgres.merge import Child, Merge
 from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader
-from rollback_provider.core.model import Json
 
 
 def flat(actions: Sequence[Json]) -> list[Json]:

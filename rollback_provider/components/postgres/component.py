@@ -37,21 +37,21 @@ from rollback_provider.components.postgres.tracking.triggers import mark_of
 from rollback_provider.components.postgres.undo.states import states
 from rollback_provider.components.postgres.verify import Verifier
 from rollback_provider.components.postgres.view import View, catalog_of, schemas_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.component import BlobReader, Blobs, ConnectionResolver, Notes, Progress
 from rollback_provider.core.errors import ConfigurationError, UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import (
-    Check,
     ComponentPlan,
     ComponentSpec,
     ComponentState,
-    Json,
     Policy,
     SoftDrop,
     Step,
     StepOutcome,
 )
+from rollback_provider.core.verification import Check
 
 
 class PostgresComponent:

@@ -21,10 +21,11 @@ from rollback_provider.components.postgres.lines import blocks_of, join, read_li
 from rollback_provider.components.postgres.rows import NULL, key_of, texts
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.components.postgres.view import catalog_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import Blobs
 from rollback_provider.core.errors import ConflictError, UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
-from rollback_provider.core.model import Action, ComponentState, Json, LedgerEntry, Policy
+from rollback_provider.core.model import Action, ComponentState, LedgerEntry, Policy
 
 _GONE = b"\x00"
 """In the place of the fields of a row that is not there; no line of COPY text holds a zero byte."""

@@ -11,8 +11,8 @@ from rollback_provider.components.postgres.lines import read_lines
 from rollback_provider.components.postgres.rows import NULL, keys_of, text, texts
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.components.postgres.undo.done import Done
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader
-from rollback_provider.core.model import Json
 
 Listed = dict[str, dict[tuple[str | None, ...], set[str]]]
 _STAYS = frozenset({"conflict_kept", "merged", "kept"})

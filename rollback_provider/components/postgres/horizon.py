@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 REACH = 1_000_000_000
 """Transactions after which xmin is not trusted any more; ids wrap at 2**31."""

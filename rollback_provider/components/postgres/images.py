@@ -9,8 +9,8 @@ from typing import Any
 
 from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.tables import Table
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, BlobWriter
-from rollback_provider.core.model import Json
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rollback_provider.components.postgres.lookup import Key, look_up
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Table
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 LOOKED_AT = 10_000
 """Entries of each table whose rows are looked up."""

@@ -18,8 +18,8 @@ from rollback_provider.components.postgres.merge import Merge
 from rollback_provider.components.postgres.salvage import Salvage
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import columns_of, name_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobWriter
-from rollback_provider.core.model import Json
 
 Op = Literal["update", "delete", "insert", "refill"]
 

@@ -19,8 +19,9 @@ from rollback_provider.components.postgres.merge import constant, output
 from rollback_provider.components.postgres.rows import text
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Column, Table, name_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader
-from rollback_provider.core.model import Action, Json, LedgerEntry
+from rollback_provider.core.model import Action, LedgerEntry
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rollback_provider.components.postgres.merge import STAGE
 from rollback_provider.components.postgres.multiset import delete_others, insert_missing
 from rollback_provider.components.postgres.tables import loaded, name_of
 from rollback_provider.components.postgres.waiting import LAST_TURN
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 
 def script_of(step: str, actions: Sequence[Json]) -> str:

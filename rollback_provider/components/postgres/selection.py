@@ -19,8 +19,10 @@ from rollback_provider.components.postgres.reversal import Reversal, TableChange
 from rollback_provider.components.postgres.reverse.changes import Changes
 from rollback_provider.components.postgres.reverse.matching import Matching
 from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobWriter
-from rollback_provider.core.model import Check, Json, Policy
+from rollback_provider.core.model import Policy
+from rollback_provider.core.verification import Check
 
 
 def names_in(catalog: Catalog) -> set[str]:

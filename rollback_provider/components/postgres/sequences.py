@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 
 def sequence_values(session: Session, names: Sequence[str]) -> Json:

@@ -16,7 +16,8 @@ from rollback_provider.components.postgres.planning.planner import DataPlanner
 from rollback_provider.components.postgres.reversal import Reversal, Statement
 from rollback_provider.components.postgres.script import script_of
 from rollback_provider.components.postgres.waiting import LAST_TURN
-from rollback_provider.core.model import Json, Step
+from rollback_provider.core.base import Json
+from rollback_provider.core.model import Step
 
 Group = tuple[str, str, Sequence[Json]]
 """Title, mode and actions of a step."""

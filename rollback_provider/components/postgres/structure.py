@@ -8,7 +8,8 @@ from rollback_provider.components.postgres.catalog import Catalog, differences
 from rollback_provider.components.postgres.integrity import orphans, problems, references
 from rollback_provider.components.postgres.sequences import is_behind, sequence_values
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.core.model import Area, Check, CheckStatus, Json
+from rollback_provider.core.base import Json
+from rollback_provider.core.verification import Area, Check, CheckStatus
 
 AREAS = {
     "schema": Area.STRUCTURE,

@@ -34,8 +34,10 @@ from rollback_provider.components.postgres.structure import (
 from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.components.postgres.undo.done import Done
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Progress
-from rollback_provider.core.model import Check, CheckStatus, ComponentPlan, Json
+from rollback_provider.core.model import ComponentPlan
+from rollback_provider.core.verification import Check, CheckStatus
 
 Rows = dict[tuple[str | None, ...], set[str]]
 """Rows of one table that the ledger says stay as they are."""

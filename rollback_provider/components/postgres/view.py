@@ -18,8 +18,9 @@ from rollback_provider.components.postgres.sequences import sequence_values
 from rollback_provider.components.postgres.session import Session, identity_of
 from rollback_provider.components.postgres.taking import EarlierCopy, take_rows, types_of
 from rollback_provider.components.postgres.undo.before import keep, touched
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Blobs, Progress
-from rollback_provider.core.model import ComponentPlan, ComponentSpec, ComponentState, Json, utcnow
+from rollback_provider.core.model import ComponentPlan, ComponentSpec, ComponentState, utcnow
 
 
 class View:

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Self
 
 from rollback_provider.components.postgres.lines import blocks_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobWriter
-from rollback_provider.core.model import Json
 
 LAST_TURN = 3
 """Rows are tried so often."""

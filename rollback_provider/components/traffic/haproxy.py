@@ -10,18 +10,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from rollback_provider.components.traffic.haproxy_socket import RuntimeApi
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Blobs, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.ledger import LedgerWriter
-from rollback_provider.core.model import (
-    Check,
-    CheckStatus,
-    ComponentPlan,
-    ComponentSpec,
-    ComponentState,
-    Json,
-    Policy,
-)
+from rollback_provider.core.model import ComponentPlan, ComponentSpec, ComponentState, Policy
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,

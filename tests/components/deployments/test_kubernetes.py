@@ -15,8 +15,9 @@ from rollback_provider.core.errors import (
     PermissionDeniedError,
     StepFailedError,
 )
-from rollback_provider.core.model import Action, CheckStatus
+from rollback_provider.core.model import Action
 from rollback_provider.core.repository import Store
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.resources import MovedError
 from tests.contract.suite import Scenario
 from tests.contract.test_kubernetes import KubernetesHarness

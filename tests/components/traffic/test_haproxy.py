@@ -21,8 +21,9 @@ from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import ComponentError, ComponentUnavailableError, StepFailedError
 from rollback_provider.core.executor import execute
-from rollback_provider.core.model import CheckStatus, ComponentSpec, Plan
+from rollback_provider.core.model import ComponentSpec, Plan
 from rollback_provider.core.planner import generate
+from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify
 from rollback_provider.store import SnapshotStore
 from tests.contract.faults import Fuse, KilledError

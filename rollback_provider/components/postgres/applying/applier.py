@@ -25,10 +25,11 @@ from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.salvage import Salvage
 from rollback_provider.components.postgres.session import LOCK_TIMEOUT_MS, Session, patiently
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import Blobs, Notes, Progress
 from rollback_provider.core.errors import StepFailedError
 from rollback_provider.core.ledger import merge_ledgers
-from rollback_provider.core.model import Json, Ledger, Step, StepOutcome
+from rollback_provider.core.model import Ledger, Step, StepOutcome
 
 
 class Applier:

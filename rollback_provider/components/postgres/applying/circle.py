@@ -13,7 +13,7 @@ from rollback_provider.components.postgres.applying.writing import RowWriter
 from rollback_provider.components.postgres.merge import Merge, output
 from rollback_provider.components.postgres.rows import field, key_of
 from rollback_provider.components.postgres.tables import Table, name_of
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 Part = tuple[Json, Merge, list[bytes]]
 """An insertion, its SQL, and its lines."""

@@ -9,8 +9,9 @@ import psycopg
 from rollback_provider.components.postgres.applying.bench import BREAKS, Bench
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.session import RETRYABLE
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import DriftError, StepFailedError
-from rollback_provider.core.model import Action, Json, LedgerEntry
+from rollback_provider.core.model import Action, LedgerEntry
 
 LEFT_OFF = (*BREAKS, psycopg.errors.InvalidForeignKey, psycopg.errors.ObjectNotInPrerequisiteState)
 """What a constraint or index that comes back can run into: rows written since, or the lack of the key it refers to."""

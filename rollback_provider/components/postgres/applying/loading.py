@@ -11,8 +11,8 @@ from rollback_provider.components.postgres.applying.writing import RowWriter
 from rollback_provider.components.postgres.horizon import Horizon, since
 from rollback_provider.components.postgres.reversal import Statement
 from rollback_provider.components.postgres.tables import loaded, name_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import DriftError
-from rollback_provider.core.model import Json
 
 
 def recreate(bench: Bench, ddl: Ddl, action: Json) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rollback_provider.components.postgres.applying.bench import BREAKS, Bench, Unit
 from rollback_provider.components.postgres.applying.ddl import Ddl
 from rollback_provider.components.postgres.reversal import Statement
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 
 class NotNull:

@@ -12,7 +12,7 @@ from rollback_provider.components.postgres.applying.loading import reload
 from rollback_provider.components.postgres.applying.writing import Batches, RowWriter
 from rollback_provider.components.postgres.merge import Merge
 from rollback_provider.components.postgres.waiting import noted
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 TOGETHER = 100_000
 """Rows that may hold what each other should get back are written in one transaction, as long as they are not more."""

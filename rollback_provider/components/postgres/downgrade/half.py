@@ -11,9 +11,10 @@ from rollback_provider.clients.migration_tools import MigrationTool
 from rollback_provider.components.postgres.downgrade.target import Aim
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.view import View
+from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.component import Notes, Progress
-from rollback_provider.core.model import ComponentState, Json, Step
+from rollback_provider.core.model import ComponentState, Step
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from rollback_provider.components.postgres.downgrade.target import Aim
 from rollback_provider.components.postgres.downgrade.tool import agreed, named
 from rollback_provider.components.postgres.planning.rollback import plan_rollback
 from rollback_provider.components.postgres.view import View
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
-from rollback_provider.core.model import Action, ComponentPlan, ComponentState, Json, LedgerEntry, Policy, Step
+from rollback_provider.core.model import Action, ComponentPlan, ComponentState, LedgerEntry, Policy, Step
 
 
 class _Recording(LedgerWriter):

@@ -10,9 +10,10 @@ from rollback_provider.components.postgres.applying.applier import Applier
 from rollback_provider.components.postgres.downgrade.half import Half
 from rollback_provider.components.postgres.downgrade.running import downgrade
 from rollback_provider.components.postgres.planning.rollback import plan_rollback
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Notes
 from rollback_provider.core.ledger import LedgerWriter, merge_ledgers
-from rollback_provider.core.model import ComponentPlan, Json, Ledger, Policy, Step, StepOutcome
+from rollback_provider.core.model import ComponentPlan, Ledger, Policy, Step, StepOutcome
 
 
 def repair(half: Half) -> StepOutcome:

@@ -11,7 +11,8 @@ from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.view import View, schemas_of
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.errors import ConfigurationError, RollbackError
-from rollback_provider.core.model import Check, CheckStatus, ComponentSpec, ComponentState
+from rollback_provider.core.model import ComponentSpec, ComponentState
+from rollback_provider.core.verification import Check, CheckStatus
 
 
 def tool_of(spec: ComponentSpec, connections: ConnectionResolver) -> MigrationTool | None:

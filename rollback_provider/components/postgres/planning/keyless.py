@@ -15,7 +15,7 @@ from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.rows import texts
 from rollback_provider.components.postgres.tables import columns_of, name_of
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 
 def reload(desk: Desk, change: TableChange, delta: TableDelta | None) -> Iterator[Json]:

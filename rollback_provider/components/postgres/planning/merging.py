@@ -20,8 +20,9 @@ from rollback_provider.components.postgres.planning.desk import Desk
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.tables import Column, Table
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Action, Json, LedgerEntry
+from rollback_provider.core.model import Action, LedgerEntry
 
 _GONE = b"\t\x00"
 """Marks the key of a deleted row; no line of COPY text holds a zero byte."""

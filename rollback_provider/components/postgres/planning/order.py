@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rollback_provider.components.postgres.reversal import TableChange
-from rollback_provider.core.model import Json
+from rollback_provider.core.base import Json
 
 
 def parents_first(changes: Sequence[TableChange]) -> list[TableChange]:

@@ -27,8 +27,9 @@ from rollback_provider.components.postgres.reversal import Statement, TableChang
 from rollback_provider.components.postgres.reverse import Labels
 from rollback_provider.components.postgres.salvage import Salvage, left_by_migration, unless_loaded
 from rollback_provider.components.postgres.tables import Column, name_of
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import ConfigurationError, ConflictError, UnsupportedError
-from rollback_provider.core.model import Action, Json
+from rollback_provider.core.model import Action
 
 _READS = re.compile(r"VALIDATE CONSTRAINT|ADD CONSTRAINT|SET NOT NULL|CREATE (?:UNIQUE )?INDEX")
 

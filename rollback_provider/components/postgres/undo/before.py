@@ -11,8 +11,9 @@ from rollback_provider.components.postgres.horizon import current_xmin
 from rollback_provider.components.postgres.images import TableDelta, save_deltas
 from rollback_provider.components.postgres.reversal import Reversal, TableChange
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import Blobs, Progress
-from rollback_provider.core.model import ComponentPlan, Json
+from rollback_provider.core.model import ComponentPlan
 
 
 def touched(reversal: Reversal, plan: ComponentPlan) -> list[TableChange]:

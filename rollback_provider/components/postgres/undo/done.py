@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rollback_provider.components.postgres.actions import flat
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import BusyError
-from rollback_provider.core.model import ComponentPlan, Json
+from rollback_provider.core.model import ComponentPlan
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from rollback_provider.components.postgres.lines import join, read_lines
 from rollback_provider.components.postgres.reversal import TableChange
 from rollback_provider.components.postgres.rows import NULL, key_of
 from rollback_provider.components.postgres.undo.done import Done
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader
-from rollback_provider.core.model import Json
 
 KEPT = b"\x00"
 """In the place of a field: the image does not know it. No line of COPY text holds a zero byte."""

@@ -9,7 +9,8 @@ from rollback_provider.components.postgres.reverse import retyped, reverse
 from rollback_provider.components.postgres.undo.done import Done
 from rollback_provider.components.postgres.undo.recovery import Recovery
 from rollback_provider.components.postgres.view import View, catalog_of
-from rollback_provider.core.model import ComponentPlan, ComponentState, Json
+from rollback_provider.core.base import Json
+from rollback_provider.core.model import ComponentPlan, ComponentState
 
 
 def states(
