@@ -12,13 +12,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from rollback_provider.core.component import Connection
 from rollback_provider.store import SnapshotStore, open_store
+
+if TYPE_CHECKING:
+    from tests.parts.gate import Gate  # heavy, too
 
 Options = dict[str, Any]
 
@@ -41,18 +47,40 @@ class S3:
             "secret_access_key": "not-a-secret-for-tests",
         }
 
-    def client(self) -> Any:
-        """A boto3 client."""
+    def client(self, service: str = "s3") -> Any:
+        """A boto3 client. The same server speaks for other services, too."""
         import boto3  # type: ignore[import-untyped]  # it ships no types
 
         options = self.options
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.endpoint,
             region_name=options["region"],
             aws_access_key_id=options["access_key_id"],
             aws_secret_access_key=options["secret_access_key"],
         )
+
+    def connection(self, connection_id: str) -> Connection:
+        """An Airflow connection of type ``aws``. It tries once, so that tests of a server that is away are short."""
+        extra = {
+            "region_name": self.options["region"],
+            "endpoint_url": self.endpoint,
+            "config_kwargs": {"retries": {"total_max_attempts": 1}},
+        }
+        login, password = self.options["access_key_id"], self.options["secret_access_key"]
+        return Connection(id=connection_id, type="aws", login=login, password=password, extra=extra)
+
+    @contextmanager
+    def authenticated(self) -> Iterator[None]:
+        """Within this context the server looks at keys, and knows none."""
+        self._ask_for_keys(after=0)
+        try:
+            yield
+        finally:
+            self._ask_for_keys(after=float("inf"))
+
+    def _ask_for_keys(self, *, after: float) -> None:
+        httpx.post(f"{self.endpoint}/moto-api/reset-auth", content=str(after).encode()).raise_for_status()
 
     def new_bucket(self) -> str:
         """Name of a fresh, empty bucket."""
@@ -93,6 +121,15 @@ def s3() -> Iterator[S3]:
             environment.delenv(name, raising=False)
         yield S3(f"http://{host}:{port}")
     server.stop()
+
+
+@pytest.fixture
+def gate(s3: S3) -> Iterator[Gate]:
+    """A way to the moto server that lets calls through until it is told otherwise."""
+    from tests.parts.gate import Gate
+
+    with Gate(s3.endpoint).open() as gate:
+        yield gate
 
 
 @pytest.fixture
