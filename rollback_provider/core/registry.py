@@ -32,6 +32,7 @@ BUILT_IN = {
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
     "powerdns": "rollback_provider.components.dns.powerdns:PowerdnsComponent",
     "release": "rollback_provider.components.deployments.release:ReleaseComponent",
+    "ssm": "rollback_provider.components.configuration.ssm:SsmComponent",
     "unleash": "rollback_provider.components.flags.unleash:UnleashComponent",
 }
 
