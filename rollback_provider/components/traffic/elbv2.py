@@ -14,7 +14,8 @@ from rollback_provider.components.traffic.elbv2_api import LoadBalancer
 from rollback_provider.components.traffic.elbv2_fields import group_name, listener_fields, parameters_of, rule_fields
 from rollback_provider.core.component import BlobReader, BlobWriter, ConnectionResolver, Progress
 from rollback_provider.core.errors import StepFailedError, UnsupportedError
-from rollback_provider.core.model import Check, ComponentSpec
+from rollback_provider.core.model import ComponentSpec
+from rollback_provider.core.verification import Check
 from rollback_provider.core.words import plural
 from rollback_provider.resources import (
     Batch,
