@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 SETUP = """
@@ -136,6 +137,31 @@ ROWS = _defects(
     ("an orphan", "alter table app.tags disable trigger all; insert into app.tags values (7777, 'x'); alter table app.tags enable trigger all", "app.tags.tags_order_id_fkey: order_id=7777 leads to no row of app.orders"),
     ("orphans of a parent lost", "set session_replication_role = replica; delete from app.customers where id = 44", "app.orders.orders_customer_id_fkey: customer_id=44 leads to no row of app.customers"),
 )  # fmt: skip
+
+
+class Lapse(NamedTuple):
+    """What a plan leaves out or gets wrong of the rows of one table, so that the rows look as if applications had written them.
+
+    :param edit: makes the wrong line of the right one of this key; None for leaving it out
+    """
+
+    what: str
+    table: str
+    op: str
+    key: bytes
+    edit: Callable[[bytes], bytes] | None
+    named: str
+
+
+_UNTAKEN = "written before the checkpoint, and neither taken back nor listed"
+LAPSES = [
+    Lapse("a row that does not go back", "app.orders", "update", b"10", None, "row id=10: total is '16.00', was '15.00'; state is 'paid', was 'new'; touched is"),
+    Lapse("a row that goes back to something else", "app.orders", "update", b"20", lambda line: line.replace(b"30.00", b"33.00"), "row id=20: total is '33.00', was '30.00': the rollback wrote it last"),
+    Lapse("a row of the migration's that stays", "app.customers", "delete", b"900", None, f"row id=900 is new: {_UNTAKEN}"),
+    Lapse("a row that does not come back", "app.events_2025", "insert", b"5\t2025-11-06", None, f"row id=5, at=2025-11-06 is gone: {_UNTAKEN}"),
+    Lapse("a row that comes back as something else", "app.events_2025", "insert", b"6\t2025-11-07", lambda line: line.replace(b"event", b"other"), "row id=6, at=2025-11-07: what is 'other', was 'event': the rollback wrote it last"),
+    Lapse("a table without a key that does not go back", "app.log", "reload", b"", None, "1 rows were written before the checkpoint, and not taken back"),
+]  # fmt: skip
 CLEAN = {
     "nothing": "",
     "vacuum": "vacuum",

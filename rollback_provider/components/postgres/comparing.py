@@ -73,9 +73,7 @@ class RowComparer:
         """
         if not table.key or heap_size(self._session, found)[1] <= READ_WHOLE:
             return None
-        if not self.is_traceable(table, found) or not reads_alike(table, found, same_types=self._same_types):
-            return None
-        if [c.name for c in table.stored_columns] != [c.name for c in found.stored_columns]:
+        if not self.is_traceable(table, found) or not self.reads_alike(table, found):
             return None
         trace = Trace(self._copier, self._base, table.oid, found, table.key_columns)
         if trace.written > IN_MEMORY:
@@ -118,6 +116,12 @@ class RowComparer:
         """Whether rows are where they were copied unless they were written."""
         now = current_xmin(self._session)
         return self._trackable and table.oid == found.oid and is_traceable(self._base, table.oid, found, now)
+
+    def reads_alike(self, table: Table, found: Table) -> bool:
+        """Whether rows that nobody has written have the same values under the same names."""
+        names = [column.name for column in found.stored_columns]
+        same = names == [column.name for column in table.stored_columns]
+        return same and reads_alike(table, found, same_types=self._same_types)
 
     def written(self, trace: Trace, table: Table, found: Table) -> list[bytes]:
         """Lines of the rows written since the snapshot."""

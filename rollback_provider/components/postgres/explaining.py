@@ -11,6 +11,7 @@ from rollback_provider.components.postgres.lines import read_lines
 from rollback_provider.components.postgres.rows import NULL, keys_of, text, texts
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.components.postgres.undo.done import Done
+from rollback_provider.components.postgres.writers import Writers
 from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader
 
@@ -64,34 +65,86 @@ def written_by(done: Done, table: Table, keys: Collection[bytes], blobs: BlobRea
     return {key for lines in read_lines(blocks, blobs) for key in keys_of(lines, len(table.key)) if key in keys}
 
 
-def explain(
-    table: Table,
-    key: bytes,
-    now: bytes | None,
-    before: bytes | None,
-    touched: Touched,
-    listed: dict[tuple[str | None, ...], set[str]],
-) -> tuple[str, str]:
-    """Why a row differs from the snapshot, and, where nothing explains it, the problem in words."""
-    names = [c.name for c in table.stored_columns]
-    values = texts(names[: len(table.key)], key.split(b"\t"))
-    excused = listed.get(tuple(values.values()))
-    if excused is not None and (now is None or before is None or not excused):
-        return "listed in the ledger", ""
-    label = ", ".join(f"{name}={value}" for name, value in values.items())
-    if before is None:
-        problem = f"row {label} was inserted by the migration and is still there" if key in touched.deleted else ""
-        return ("left by the migration" if problem else "inserted by applications"), problem
-    if now is None:
-        problem = f"row {label} was deleted by the migration and is not back" if key in touched.inserted else ""
-        return ("not brought back" if problem else "deleted by applications"), problem
-    mine = touched.restored.get(key, {})
-    for name, new, old in zip(names, now.split(b"\t"), before.split(b"\t"), strict=True):
-        if new == old or name in (excused or ()):
-            continue
-        if (name in mine and new == mine[name][1]) or (name in touched.refilled and new == NULL):
-            return "not restored", f"row {label}: {name} is {text(new)!r}, was {text(old)!r}"
-    return ("listed in the ledger" if excused else "changed by applications"), ""
+@dataclass(frozen=True)
+class Explanation:
+    """Why a row differs from the snapshot.
+
+    :param reason: in the words by which such rows are counted
+    :param problem: in words, where the row is not what it should be
+    :param known: whether it is known that nobody has written the row since
+    """
+
+    reason: str
+    problem: str = ""
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Says why rows of one table differ from the snapshot.
+
+    :param listed: what the ledger says of the table's rows
+    """
+
+    table: Table
+    touched: Touched
+    listed: dict[tuple[str | None, ...], set[str]]
+    writers: Writers
+
+    def explain(self, key: bytes, now: bytes | None, before: bytes | None) -> Explanation:
+        """Why a row differs."""
+        names = [c.name for c in self.table.stored_columns]
+        values = texts(names[: len(self.table.key)], key.split(b"\t"))
+        excused = self.listed.get(tuple(values.values()))
+        if excused is not None and (now is None or before is None or not excused):
+            return Explanation("listed in the ledger")
+        row = "row " + ", ".join(f"{name}={value}" for name, value in values.items())
+        if before is None:
+            if key in self.touched.deleted:
+                return Explanation("left by the migration", f"{row} was inserted by the migration and is still there")
+            return (
+                self._settled(f"{row} is new")
+                if key in self.writers.settled
+                else Explanation("inserted by applications")
+            )
+        if now is None:
+            if key in self.touched.inserted:
+                return Explanation("not brought back", f"{row} was deleted by the migration and is not back")
+            return (
+                self._settled(f"{row} is gone")
+                if key in self.writers.deleted
+                else Explanation("deleted by applications")
+            )
+        fields = zip(names, now.split(b"\t"), before.split(b"\t"), strict=True)
+        differing = [each for each in fields if each[1] != each[2] and each[0] not in (excused or ())]
+        return (
+            self._not_restored(row, key, differing)
+            # The ledger lists columns as they were called when it was written: of a renamed one it may speak here.
+            or (self._written(row, key, differing) if (excused or set()) <= set(names) else None)
+            or Explanation("listed in the ledger" if excused else "changed by applications")
+        )
+
+    def _not_restored(self, row: str, key: bytes, differing: list[tuple[str, bytes, bytes]]) -> Explanation | None:
+        """A value that is still what the migration left, and that the ledger does not excuse."""
+        mine = self.touched.restored.get(key, {})
+        for name, new, old in differing:
+            if (name in mine and new == mine[name][1]) or (name in self.touched.refilled and new == NULL):
+                return Explanation("not restored", f"{row}: {_difference(name, new, old)}")
+        return None
+
+    def _written(self, row: str, key: bytes, differing: list[tuple[str, bytes, bytes]]) -> Explanation | None:
+        """Values that, by who wrote the row last, are no application's."""
+        mine = self.touched.restored.get(key, {})
+        changed = f"{row}: {'; '.join(_difference(*each) for each in differing)}"
+        if differing and key in self.writers.settled:
+            return self._settled(changed)
+        if key in self.writers.own and any(name in mine or key in self.touched.inserted for name, _, _ in differing):
+            return Explanation("wrong", f"{changed}: the rollback wrote it last", known=True)
+        return None
+
+    def _settled(self, difference: str) -> Explanation:
+        problem = f"{difference}: written {self.writers.when}, and neither taken back nor listed"
+        return Explanation("wrong", problem, known=True)
 
 
 def describe(table: Table, key: bytes, now: bytes | None, before: bytes | None) -> str:
@@ -101,8 +154,11 @@ def describe(table: Table, key: bytes, now: bytes | None, before: bytes | None) 
     if before is None or now is None:
         return f"row {label} is {'new' if before is None else 'gone'}"
     pairs = zip(names, now.split(b"\t"), before.split(b"\t"), strict=True)
-    changed = [f"{name} is {text(new)!r}, was {text(old)!r}" for name, new, old in pairs if new != old]
-    return f"row {label}: {'; '.join(changed)}"
+    return f"row {label}: {'; '.join(_difference(name, new, old) for name, new, old in pairs if new != old)}"
+
+
+def _difference(name: str, new: bytes, old: bytes) -> str:
+    return f"{name} is {text(new)!r}, was {text(old)!r}"
 
 
 def _remember(touched: Touched, op: str, line: bytes, width: int, columns: Sequence[Column]) -> None:

@@ -18,10 +18,18 @@ from rollback_provider.components.postgres.catalog import Catalog
 from rollback_provider.components.postgres.comparing import Difference, RowComparer, Traced, balance_of
 from rollback_provider.components.postgres.copier import Copied, Copier
 from rollback_provider.components.postgres.delta import whole
-from rollback_provider.components.postgres.explaining import describe, explain, read_listed, read_touched, written_by
+from rollback_provider.components.postgres.explaining import (
+    Explainer,
+    Explanation,
+    describe,
+    read_listed,
+    read_touched,
+    written_by,
+)
+from rollback_provider.components.postgres.keyless import KeylessVerifier
 from rollback_provider.components.postgres.lookup import Key
 from rollback_provider.components.postgres.promises import Promises, broken
-from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS
 from rollback_provider.components.postgres.sampling import CONFIDENCE, bound, pick, unlike
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.structure import (
@@ -32,8 +40,8 @@ from rollback_provider.components.postgres.structure import (
     sequence_check,
 )
 from rollback_provider.components.postgres.tables import Table
-from rollback_provider.components.postgres.trace import Trace
 from rollback_provider.components.postgres.undo.done import Done
+from rollback_provider.components.postgres.writers import Settled, WriterReader, Writers
 from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Progress
 from rollback_provider.core.model import ComponentPlan
@@ -73,6 +81,16 @@ class Verifier:
         self._notes = notes
         self._blobs = blobs
         self._comparer = RowComparer(copier, base, trackable=trackable, same_types=same_types)
+        settled = plan.payload.get("settled") if trackable else None
+        self._writers = WriterReader(copier, base, Settled.of(settled) if settled else None, blobs)
+        self._trackable = trackable
+        self._keyless = KeylessVerifier(
+            copier,
+            base,
+            self._comparer,
+            self._writers,
+            lambda oid: any(oid == action["table"]["oid"] for action in self._actions()),
+        )
 
     def run(
         self, then: Catalog, now: Catalog, sequences: Json, ledger: Iterable[Json], progress: Progress
@@ -127,7 +145,7 @@ class Verifier:
         rows, expected = self._base.count(table.oid)
         actual = int(total(block.checksum for block in copied.blocks), 16)
         if (rows, expected) != (copied.rows, actual) and not table.key:
-            return [self._keyless(table, found, copied, expected, actual)]
+            return [self._keyless.check(self._component, table, found, copied, (expected, actual))]
         differences: Iterable[Difference] = ()
         if (rows, expected) != (copied.rows, actual):
             differences = self._comparer.differences(table, found, rows, copied.rows, expected, actual)
@@ -156,31 +174,34 @@ class Verifier:
         :param sums: their checksums
         """
         explained: Counter[str] = Counter()
-        problems: dict[bytes, tuple[str, str]] = {}
+        problems: dict[bytes, Explanation] = {}
         others: list[str] = []
         sample = pick(self._base, table, self._blobs)
-        touched = None
+        writers = self._writers_of(table, found) if differences else Writers()
+        explainer = None
         gain, balance = 0, 0
         for key, now, before in differences:
-            touched = touched or read_touched(self._actions(), table, self._blobs)
+            explainer = explainer or Explainer(
+                table, read_touched(self._actions(), table, self._blobs), listed, writers
+            )
             more, other = balance_of((key, now, before))
             gain, balance = gain + more, balance + other
             sample.pop(key, None)
-            reason, problem = explain(table, key, now, before, touched, listed)
-            if problem:
-                problems[key] = reason, problem
+            why = explainer.explain(key, now, before)
+            if why.problem:
+                problems[key] = why
             else:
-                explained[reason] += 1
-                if len(others) < SHOWN and reason.endswith("by applications"):
-                    others.append(f"{describe(table, key, now, before)} ({reason})")
-        since = self._written_since(table, problems)
-        explained.update("written again since" if key in since else reason for key, (reason, _) in problems.items())
+                explained[why.reason] += 1
+                if len(others) < SHOWN and why.reason.endswith("by applications"):
+                    others.append(f"{describe(table, key, now, before)} ({why.reason})")
+        since = self._written_since(table, [key for key, each in problems.items() if not each.known])
+        explained.update("written again since" if key in since else each.reason for key, each in problems.items())
         expected, actual = sums[0], (sums[1] - balance) % (1 << CHECKSUM_BITS)
-        why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(explained.items()))
-        wrong = [problem for key, (_, problem) in problems.items() if key not in since]
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(explained.items()))
+        wrong = [each.problem for key, each in problems.items() if key not in since]
         notices = [
-            f"{problem}: written by the rollback, and by somebody again since"
-            for key, (_, problem) in problems.items()
+            f"{each.problem}: written by the rollback, and by somebody again since"
+            for key, each in problems.items()
             if key in since
         ]
         passed = CheckStatus.WARNING if since else CheckStatus.PASSED
@@ -192,7 +213,7 @@ class Verifier:
                 passed if rows[0] + gain == rows[1] and not wrong else CheckStatus.FAILED,
                 expected=f"{rows[0]:,}",
                 actual=f"{rows[1]:,}",
-                detail=why,
+                detail=reasons,
                 differences=[*wrong, *notices],
             ),
             make_check(
@@ -206,7 +227,7 @@ class Verifier:
                 if wrong and expected == actual
                 else "rows differ unseen"
                 if expected != actual
-                else how + (f"identical but for {why}" if why else "identical"),
+                else how + (f"identical but for {reasons}" if reasons else "identical"),
                 differences=[*wrong, *notices, *others],
             ),
             *self._sampled(table, found, sample),
@@ -252,38 +273,16 @@ class Verifier:
             return set()
         return written_by(self._done, table, problems, self._blobs)
 
+    def _writers_of(self, table: Table, found: Table) -> Writers:
+        """Who wrote its rows last; nobody is known where rows may differ although nobody wrote them, and on another server."""
+        if not self._trackable or not self._comparer.reads_alike(table, found):
+            return Writers()
+        return self._writers.read(table, found, self._done.brought_back.get(table.oid, ()))
+
     @cached_property
     def _done(self) -> Done:
         """What the rollback has done."""
         return Done.of(self._session, self._plan, self._notes)
-
-    def _keyless(self, table: Table, found: Table, copied: Copied, expected: int, actual: int) -> Check:
-        """Where no key tells rows apart, their place does: those that are where they were copied are the snapshot's."""
-        rows = self._base.rows(table.oid)
-        status, detail, differences = CheckStatus.FAILED, "", []
-        if self._comparer.is_traceable(table, found):
-            trace = Trace(self._copier, self._base, table.oid, found, ())
-            written = self._comparer.written(trace, table, found)
-            if not trace.missing and (expected + checksum(written)) % (1 << CHECKSUM_BITS) == actual:
-                status, detail = CheckStatus.PASSED, f"identical but for {len(written):,} inserted by applications"
-            elif not any(table.oid == action["table"]["oid"] for action in self._actions()):
-                status = CheckStatus.WARNING
-                detail = (
-                    f"{trace.missing:,} of the snapshot's rows were changed or deleted, {len(written):,} written: by applications,"
-                    " for the rollback had nothing to do here"
-                )
-        if status is CheckStatus.FAILED:
-            differences = ["the table has no key, so what applications wrote cannot be told from what was lost"]
-        return make_check(
-            self._component,
-            "checksum",
-            table.scope,
-            status,
-            expected=f"{rows:,} rows, {_hex(expected)}",
-            actual=f"{copied.rows:,} rows, {_hex(actual)}",
-            detail=detail,
-            differences=differences,
-        )
 
     def _actions(self) -> Iterator[Json]:
         """The plan's row actions."""

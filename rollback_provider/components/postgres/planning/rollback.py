@@ -18,6 +18,8 @@ from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.steps import assemble
 from rollback_provider.components.postgres.tracking.changes import entries_of
 from rollback_provider.components.postgres.view import View, catalog_of
+from rollback_provider.components.postgres.writers import Settled
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter
 from rollback_provider.core.model import ComponentPlan, ComponentState, Policy
@@ -77,8 +79,22 @@ def plan_rollback(
         fingerprint=now.fingerprint(),
         steps=steps,
         notes=(*reversal.notes, *_vouched(checkpoint), *changes.payload.get("notes", ())),
-        payload=source | selection.payload(reversal, base, sequences, blobs),
+        payload=source | selection.payload(reversal, base, sequences, blobs) | _settled(situation, changes),
     )
+
+
+def _settled(situation: Situation, changes: ComponentState) -> Json:
+    """For verification: up to when and in which tables this plan deals with all that was written.
+
+    Not where a rollback is undone: what it wrote again of others' rows, such as when it converted a column, bears its transaction ids.
+    """
+    if situation.loaded:
+        return {}
+    tables = {oid for oid in situation.base.tables if situation.attributes(oid) or situation.policy.ambiguous != "keep"}
+    settled = Settled(
+        situation.since, situation.attributed, frozenset(tables - situation.rows.keys()), changes.payload["deltas"]
+    )
+    return {"settled": settled.to_json()}
 
 
 def _has_happened(session: Session, since: Horizon) -> bool:
