@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
+from rollback_provider.core.checking import run_checks
 from rollback_provider.core.component import Contended
+from rollback_provider.core.decision import speaks_for
 from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.lookup import find_snapshot, used_by
 from rollback_provider.core.model import utcnow
 from rollback_provider.core.registry import build
-from rollback_provider.core.verification import Check, CheckStatus
+from rollback_provider.core.repository import Repository
+from rollback_provider.core.verification import Check, CheckStatus, Verification
 from rollback_provider.probes import Condition, Verdict, measure_now
 from rollback_provider.probes.watching import statement
 
@@ -37,6 +41,17 @@ def snapshot(evidence: Evidence, *, max_age: timedelta = timedelta(hours=1)) -> 
     missing = needed - {blob.digest for blob in evidence.store.blobs()}
     found = f"{len(needed) - len(missing)} pieces of content"
     yield _check("snapshot is whole", not missing, f"{len(needed)} pieces of content", found)
+
+
+def checks(evidence: Evidence) -> Iterable[Check]:
+    """The declared checks that have to hold after a rollback hold now: it leads back here, and would be blamed for what fails."""
+    found = run_checks(evidence.snapshot.checks, "rollback", evidence.connections)
+    if not found:
+        raise ConfigurationError(
+            "The snapshot holds no check that has to hold after a rollback",
+            next_step="Declare checks where the snapshot is taken, or leave the criterion out",
+        )
+    return found
 
 
 def conditions(evidence: Evidence, *, conditions: list[Condition]) -> Iterable[Check]:
@@ -104,12 +119,40 @@ def person(evidence: Evidence, *, users: list[dict[str, str]] | None = None) -> 
     return ()
 
 
+def verified(evidence: Evidence, *, migration: str | None = None) -> Iterable[Check]:
+    """The declared checks of a migration have found it good, when they were last run after it, and it has not been taken back since.
+
+    :param migration: one that this one builds upon, whose newest snapshot counts; this one itself where not given
+    """
+    repository = Repository(evidence.store)
+    chosen = find_snapshot(repository, None, migration) if migration else evidence.snapshot
+    result = next(reversed(repository.verifications(chosen.id)), None)
+    found = result.verification if result else Verification(summary="its checks were never run")
+    taken_back = used_by(repository, chosen)
+    yield Check(
+        component="",
+        name=f"migration {chosen.migration} is verified",
+        scope=chosen.id,
+        status=CheckStatus.FAILED if taken_back else found.status,
+        expected="its checks passed, and it was not rolled back",
+        actual=f"rolled back by {taken_back}" if taken_back else found.summary,
+        detail=f"{_whole(utcnow() - result.created)} ago" if result else "",
+        differences=tuple(
+            " ".join(filter(None, (check.component, check.name, check.detail)))
+            for check in found.checks
+            if not speaks_for(check)
+        ),
+    )
+
+
 KINDS: dict[str, Callable[..., Iterable[Check]]] = {
+    "checks": checks,
     "conditions": conditions,
     "person": person,
     "quiet": quiet,
     "snapshot": snapshot,
     "space": space,
+    "verified": verified,
 }
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.lock import owner_of
+from rollback_provider.core.lookup import find_snapshot, find_undoing
 from rollback_provider.core.model import Cause, Policy, Snapshot, utcnow
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
@@ -18,7 +19,6 @@ from rollback_provider.core.undo import undo
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor
 from rollback_provider.operators.base import RollbackOperator
-from rollback_provider.operators.lookup import find_snapshot, find_undoing
 
 
 class RollbackGenerateOperator(RollbackOperator):

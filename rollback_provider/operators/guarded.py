@@ -17,6 +17,7 @@ from rollback_provider.components.postgres.reserved import marking
 from rollback_provider.core.capturer import is_complete
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
+from rollback_provider.core.lookup import snapshots_of, used_by
 from rollback_provider.core.model import Cause, Record, Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
@@ -33,7 +34,6 @@ from rollback_provider.operators.checkpoint import (
 )
 from rollback_provider.operators.execute import RollbackBeginOperator, RollbackExecuteOperator
 from rollback_provider.operators.generate import RollbackGenerateOperator
-from rollback_provider.operators.lookup import snapshots_of, used_by
 from rollback_provider.operators.report import RollbackReportOperator
 from rollback_provider.operators.snapshot import RollbackSnapshotOperator
 from rollback_provider.operators.verify import RollbackVerifyOperator

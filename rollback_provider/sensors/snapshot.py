@@ -10,11 +10,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from rollback_provider.core.errors import ConfigurationError, IntegrityError, NotFoundError
+from rollback_provider.core.lookup import find_snapshot
 from rollback_provider.core.model import Snapshot, utcnow
 from rollback_provider.core.repository import Repository
 from rollback_provider.hooks.rollback_store import DEFAULT_STORE, RollbackStoreHook
 from rollback_provider.operators.base import final_errors
-from rollback_provider.operators.lookup import find_snapshot
 from rollback_provider.report.words import duration
 
 

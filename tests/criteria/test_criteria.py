@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,14 @@ import pytest
 
 from rollback_provider.components.memory import State
 from rollback_provider.core.capturer import take_snapshot
+from rollback_provider.core.checks import parse_checks
 from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.executor import execute
 from rollback_provider.core.model import Snapshot
+from rollback_provider.core.planner import generate
 from rollback_provider.core.registry import parse_specs
 from rollback_provider.core.verification import Check, CheckStatus
+from rollback_provider.core.verifier import verify_migration
 from rollback_provider.criteria import Evidence, evaluate, parse_criteria
 from rollback_provider.store import SnapshotStore
 from tests.core.setting import no_connections
@@ -136,17 +141,86 @@ def test_a_snapshot_whose_components_cannot_tell_is_not_quiet(
     assert check.status is UNKNOWN
 
 
+@pytest.fixture
+def checked(database: Database, memory_store: SnapshotStore) -> Evidence:
+    """A shop without orders, with checks of it."""
+    database.run("create table orders (id int primary key, total int)")
+    declared: dict[str, dict[str, Any]] = {
+        "paid": {"sql": "select id from orders where total = 0"},
+        "migrated": {"sql": "select count(*) from orders", "min": 1, "when": "migration"},
+        "as before": {"sql": "select count(*) from orders", "equals": 0, "when": "rollback"},
+    }
+    spec = {"kind": "postgres", "name": "shop", "connection": database.name}
+    specs = [{"kind": "sql", "name": name, "connection": database.name} | each for name, each in declared.items()]
+    snapshot = take_snapshot(
+        memory_store,
+        "shop base",
+        parse_specs([spec]),
+        database.resolve,
+        RecordedProgress(),
+        actor="test",
+        checks=parse_checks(specs),
+    )
+    return Evidence(memory_store, snapshot, database.resolve)
+
+
+def test_checks_of_the_rollback_hold_before_the_migration(checked: Evidence, database: Database) -> None:
+    assert [(check.name, check.status) for check in found(checked, "checks")] == [("paid", GOOD), ("as before", GOOD)]
+    database.run("insert into orders values (1, 0)")
+    assert [check.status for check in found(checked, "checks")] == [BAD, BAD]
+    database.run("drop table orders")
+    assert [check.status for check in found(checked, "checks")] == [UNKNOWN, UNKNOWN]
+
+
+def test_without_a_declared_check_nothing_is_green(evidence: Evidence) -> None:
+    (check,) = found(evidence, "checks")
+    assert (check.status, check.name) == (UNKNOWN, "checks")
+    assert "Declare checks where the snapshot is taken" in check.detail
+
+
+def test_a_migration_is_verified_by_its_own_checks(checked: Evidence, database: Database) -> None:
+    """Others can build upon it by its name, until it is rolled back."""
+    other = replace(checked, snapshot=snapshot_of(checked.store, database))
+
+    def verified() -> Check:
+        (mine,) = found(checked, "verified")
+        (named,) = found(other, "verified", migration="shop base")
+        assert (mine.status, mine.actual, mine.scope) == (named.status, named.actual, named.scope)
+        return mine
+
+    assert (verified().status, verified().actual) == (UNKNOWN, "its checks were never run")
+    verify_migration(checked.store, checked.snapshot.id, database.resolve, actor="test")
+    check = verified()
+    assert (check.status, check.actual) == (BAD, "2 checks: 1 failed, 1 passed")
+    assert "migrated" in check.differences[0]
+    database.run("insert into orders values (1, 1)")
+    verify_migration(checked.store, checked.snapshot.id, database.resolve, actor="test")
+    assert (verified().status, verified().actual) == (GOOD, "2 checks: 2 passed")
+    how = (checked.store, checked.snapshot.id, database.resolve, RecordedProgress())
+    rollback_id = generate(*how, actor="test").rollback_id
+    assert verified().status is GOOD
+    execute(checked.store, rollback_id, database.resolve, RecordedProgress(), actor="test")
+    assert (verified().status, verified().actual) == (BAD, f"rolled back by {rollback_id}")
+
+
+def test_a_migration_that_nobody_knows_is_not_verified(evidence: Evidence) -> None:
+    (check,) = found(evidence, "verified", migration="nothing")
+    assert check.status is UNKNOWN
+    assert "no snapshot of migration 'nothing'" in check.detail
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
         ([], "No criteria"),
-        (["snapshot"], "no criterion None.*conditions, person, quiet"),
+        (["snapshot"], "no criterion None.*checks, conditions, person, quiet"),
         ([{"kind": "weather"}], "no criterion 'weather'"),
         ([{"kind": "snapshot", "max_age": "soon"}], "Criterion snapshot is malformed: max_age"),
         ([{"kind": "snapshot", "age": 5}], "age: Extra inputs"),
         ([{"kind": "conditions"}], "conditions: Field required"),
         ([{"kind": "conditions", "conditions": [{"name": "x"}]}], "conditions.0.probe: Field required"),
         ([{"kind": "space", "at_least": -1}], "at_least"),
+        ([{"kind": "checks", "names": []}], "names: Extra inputs"),
     ],
 )
 def test_malformed_criteria_are_refused(entries: list[Any], message: str) -> None:
