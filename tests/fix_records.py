@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from rollback_provider.core.model import (
     Action,
     Attribution,
+    Cause,
     ComponentPlan,
     Execution,
     Ledger,
@@ -18,8 +20,10 @@ from rollback_provider.core.model import (
     LedgerEntry,
     Plan,
     Policy,
+    Reading,
     Record,
     Scripts,
+    Signal,
     SnapshotSummary,
     Step,
     StepRecord,
@@ -98,6 +102,45 @@ CHECKS = (
         detail="a column that came back stands last",
         differences=("remark: was 4th, is 7th",),
     ),
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measurement, seconds before the rollback began."""
+
+    before: float
+    value: float | None
+    unknown: str = ""
+
+    @property
+    def reading(self) -> Reading:
+        """As the record keeps it."""
+        return Reading(time=at(-self.before), value=self.value, unknown=self.unknown)
+
+
+def signal(name: str, *values: Value, streak: int = 0) -> Signal:
+    """A watched condition."""
+    return Signal(
+        name=name,
+        limits="at most 5",
+        statement=f"sum(rate({name}_total[1m]))",
+        bad=bool(streak),
+        streak=streak,
+        readings=tuple(each.reading for each in values),
+    )
+
+
+CAUSE = Cause(
+    what="errors was 9 at the end of 2 measurements in a row",
+    source="watch",
+    time=at(-20),
+    signals=(
+        signal("errors", Value(60, 1), Value(45, 8), Value(30, 9), streak=2),
+        signal("health", Value(30, None, "no <answer>"), streak=1),
+        signal("orders", Value(30, 3)),
+    ),
+    impact=(Signal(name="requests failed", readings=(Value(20, 1234).reading,)),),
 )
 
 

@@ -82,6 +82,11 @@ class ExpectationsCheck:
         self._options = read_options(ExpectationsOptions, self.spec)
         self._connection = required_connection(spec)
 
+    @property
+    def statement(self) -> str:
+        """The query, or the table."""
+        return self._options.query or self._options.table
+
     def sealed(self) -> CheckSpec:
         """The declaration with its suite in it. Raises ConfigurationError, naming the expectation that Great Expectations does not know."""
         options = {key: value for key, value in self.spec.options.items() if key != "suite_file"}

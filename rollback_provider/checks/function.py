@@ -42,6 +42,11 @@ class CallableCheck:
         self.spec = spec
         self._options = read_options(CallableOptions, spec)
 
+    @property
+    def statement(self) -> str:
+        """The function."""
+        return self._options.callable
+
     def sealed(self) -> CheckSpec:
         """The declaration as it is. Raises ConfigurationError where there is no such function."""
         self._function()

@@ -54,6 +54,11 @@ class HttpCheck:
         self._options = read_options(HttpOptions, spec)
         self._connection = required_connection(spec)
 
+    @property
+    def statement(self) -> str:
+        """The request, without its query."""
+        return f"GET {self._options.path.partition('?')[0]}"
+
     def sealed(self) -> CheckSpec:
         """The declaration as it is: it refers to nothing."""
         return self.spec

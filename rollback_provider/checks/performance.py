@@ -63,6 +63,11 @@ class PerformanceCheck:
         self._options = read_options(PerformanceOptions, spec)
         self._connection = required_connection(spec)
 
+    @property
+    def statement(self) -> str:
+        """The query, or the request without its query."""
+        return self._options.sql or f"GET {self._options.path.partition('?')[0]}"
+
     def sealed(self) -> CheckSpec:
         """The declaration as it is: it refers to nothing."""
         return self.spec

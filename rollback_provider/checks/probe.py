@@ -9,6 +9,7 @@ from rollback_provider.core.base import Json
 from rollback_provider.core.component import ConnectionResolver
 from rollback_provider.core.verification import Area, Check, CheckSpec, CheckStatus
 from rollback_provider.probes import Verdict, measure_now, parse_conditions
+from rollback_provider.probes.watching import statement
 
 STATUS = {
     Verdict.FINE: CheckStatus.PASSED,
@@ -26,6 +27,11 @@ class ProbeCheck:
     def __init__(self, spec: CheckSpec) -> None:
         (self._condition,) = parse_conditions([{**spec.options, "name": spec.name}])
         self.spec = spec.model_copy(update={"connection": self._condition.probe.connection})
+
+    @property
+    def statement(self) -> str:
+        """What the probe asks."""
+        return statement(self._condition.probe)
 
     def sealed(self) -> CheckSpec:
         """The declaration, which names the probe's connection."""

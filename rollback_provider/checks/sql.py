@@ -53,6 +53,11 @@ class SqlCheck:
         self._options = read_options(SqlOptions, spec)
         self._connection = required_connection(spec)
 
+    @property
+    def statement(self) -> str:
+        """The query."""
+        return self._options.sql
+
     def sealed(self) -> CheckSpec:
         """The declaration as it is: it refers to nothing."""
         return self.spec

@@ -94,21 +94,27 @@ def _one_by_one(spec: CheckSpec) -> bool:
 
 
 def _answers(check: SealedCheck, connections: ConnectionResolver) -> list[Check]:
-    spec = check.spec
+    spec, statement = check.spec, ""
     try:
-        answers = list(within(spec.timeout, lambda: build_check(spec).run(connections, check.baseline)))
+        built = build_check(spec)
+        statement = built.statement
+        answers = list(within(spec.timeout, lambda: built.run(connections, check.baseline)))
     except TimeoutError:
-        return [_unknown(spec, f"No answer within {spec.timeout:g} s")]
+        answers = [_unknown(spec, f"No answer within {spec.timeout:g} s")]
     except RollbackError as error:
-        return [_unknown(spec, f"{error.what}. {error.next_step}".rstrip(". "))]
+        answers = [_unknown(spec, f"{error.what}. {error.next_step}".rstrip(". "))]
     except Exception as error:  # noqa: BLE001  whatever it is, the other checks must be heard
-        return [_unknown(spec, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")]
+        answers = [_unknown(spec, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")]
     if not answers:
-        return [_unknown(spec, "It gave no answer")]
-    if spec.severity == "error":
-        return answers
+        answers = [_unknown(spec, "It gave no answer")]
+    worst = CheckStatus.FAILED if spec.severity == "error" else CheckStatus.WARNING
     return [
-        answer.model_copy(update={"status": CheckStatus.WARNING}) if answer.status is CheckStatus.FAILED else answer
+        answer.model_copy(
+            update={
+                "status": worst if answer.status is CheckStatus.FAILED else answer.status,
+                "statement": answer.statement or statement,
+            }
+        )
         for answer in answers
     ]
 

@@ -51,6 +51,11 @@ class DeclaredCheck(Protocol):
     """Whether checks of this kind run one after the other, beside those of other kinds; each has its whole time then."""
     spec: CheckSpec
 
+    @property
+    def statement(self) -> str:
+        """The question that it puts, for people: a query, a path, a function. Free of secrets."""
+        ...
+
     def sealed(self) -> CheckSpec:
         """The declaration with what it refers to in files in it. Raises ConfigurationError where they cannot be read or make no sense."""
         ...

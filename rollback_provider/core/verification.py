@@ -83,6 +83,7 @@ class Check(Model):
     :param differences: each difference by name, at most 100; ``detail`` says how many there are
     :param area: which question it answers
     :param link: where more is to be read
+    :param statement: the question that a declared check puts: a query, a path, a function
     """
 
     component: str
@@ -95,6 +96,7 @@ class Check(Model):
     differences: tuple[str, ...] = ()
     area: Area = Area.STATE
     link: str = ""
+    statement: str = ""
 
 
 class Tally(Model):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollback_provider.core.model import Action, Attribution, Cause, Record, Signal
-from rollback_provider.core.verification import CheckStatus
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.report import facts
-from rollback_provider.report.words import duration, moment, number
+from rollback_provider.report.words import duration, moment, number, shorten
 
 TOLERANCE = 0.3
 """How far a step may be from its estimate before that is worth a line."""
@@ -17,6 +17,8 @@ _NOTABLE = 1.0
 """Seconds; a lock, or a difference from an estimate, below this is nothing to act on."""
 _SHOWN = 8
 """Readings of a signal that are shown, the last ones; and names of tables."""
+_NAMED = 3
+"""Differences of a check that are named; the checks of the report name all."""
 _TO_DECIDE = (Action.CONFLICT_KEPT, Action.CONFLICT_RESTORED, Action.DISCARDED, Action.AMBIGUOUS)
 
 
@@ -34,11 +36,12 @@ def analysis(record: Record) -> list[Part]:
     """The parts that have something to say; none before the rollback has begun."""
     if not record.execution.attempts:
         return []
-    parts = (_triggered(record.cause), _affected(record), _timeline(record), _estimates(record), _open(record))
-    return [part for part in (*parts, _next(record)) if part.lines or part.rows]
+    parts = (triggered(record.cause), _affected(record), _timeline(record), _estimates(record), _open(record))
+    return [part for part in (*parts, next_try(record)) if part.lines or part.rows]
 
 
-def _triggered(cause: Cause | None) -> Part:
+def triggered(cause: Cause | None) -> Part:
+    """What was said of why it was begun, and what was watched."""
     if cause is None:
         return Part("What triggered it", ("Nobody has said why.",))
     lines = (f"{cause.what.rstrip('.')}. ({cause.source}, {moment(cause.time)})",)
@@ -123,7 +126,8 @@ def _open(record: Record) -> Part:
     return Part("Left to decide", (), ("Where", "Entries", "What became of them"), rows)
 
 
-def _next(record: Record) -> Part:
+def next_try(record: Record) -> Part:
+    """What to change: what was out of its limits, each check that did not pass, with what it asked and found, steps and locks."""
     return Part("Before the next try", tuple(dict.fromkeys(_advice(record))))
 
 
@@ -135,10 +139,9 @@ def _advice(record: Record) -> Iterable[str]:
             found = "unknown" if last is None or last.value is None else f"{last.value:g}"
             reason = f" ({last.unknown})" if last and last.unknown else ""
             yield f"{signal.name} was {found}{reason}, and has to be {signal.limits}: {signal.statement}"
-    for check in facts.sorted_checks(run.verification.checks):
-        if check.status is not CheckStatus.PASSED:
-            where = " ".join(filter(None, (check.component, check.scope)))
-            yield f"Check {check.name} of {where}: {check.status}" + (f", {check.detail}" if check.detail else "")
+    migrated = record.migration_verification
+    yield from _not_passed("After the migration", migrated.checks if migrated else ())
+    yield from _not_passed("After the rollback", run.verification.checks)
     for step in run.steps:
         if step.error:
             yield f"Step {step.id}, {step.title}: {step.error}"
@@ -150,6 +153,22 @@ def _advice(record: Record) -> Iterable[str]:
     lock = facts.longest_lock(run.steps)
     if lock and lock[1] >= _NOTABLE:
         yield f"Applications waited up to {duration(lock[1])} for {lock[0]}: migrate it in smaller steps"
+
+
+def _not_passed(when: str, checks: Iterable[Check]) -> Iterator[str]:
+    """Each check that did not pass: what it asked, and what was found in the place of what, object by object."""
+    for check in facts.sorted_checks(checks):
+        if check.status is CheckStatus.PASSED:
+            continue
+        where = " ".join(filter(None, (check.component, check.scope)))
+        found = [check.status.value, check.detail]
+        if check.expected != check.actual:
+            found.append(f"expected {shorten(check.expected)}, found {shorten(check.actual) or 'nothing'}")
+        line = f"{when}, check {check.name} of {where}: {', '.join(filter(None, found))}"
+        if check.differences:
+            more = len(check.differences) - _NAMED
+            line += f": {'; '.join(check.differences[:_NAMED])}" + (f" and {number(more)} more" if more > 0 else "")
+        yield line + (f". It asks: {' '.join(check.statement.split())}" if check.statement else "")
 
 
 def _is_off(real: float, expected: float) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 from rollback_provider.core.model import Ledger, LedgerEntry, Plan, Record
 from rollback_provider.core.verification import CheckStatus, Verification
 from rollback_provider.report import facts
+from rollback_provider.report.analysis import Part, next_try, triggered
 from rollback_provider.report.timeline import Bar
 from rollback_provider.report.timeline import timeline as lay_out
 from rollback_provider.report.words import duration, number, shorten
@@ -43,18 +44,30 @@ SHOWN = 3
 
 
 def full_report(record: Record) -> Group:
-    """Everything there is to see: plan, ledger, timeline, checks, outcome, in this order."""
-    return Group(
+    """Everything there is to see: cause, plan, ledger, timeline, checks, what to change, outcome, in this order."""
+    advice = next_try(record)
+    parts = [
+        part_text(triggered(record.cause)) if record.cause else None,
         plan_table(record),
-        Text(),
         ledger_table(facts.whole_ledger(record)),
-        Text(),
         timeline(record),
-        Text(),
         checks_table(record.execution.verification),
-        Text(),
-        outcome_panel(record),
-    )
+        part_text(advice) if record.execution.attempts and advice.lines else None,
+    ]
+    return Group(*(each for part in parts if part for each in (part, Text())), outcome_panel(record))
+
+
+def part_text(part: Part) -> Group:
+    """A part of the analysis: its sentences, and its table beneath."""
+    lines = [Text(f"  {line}") for line in part.lines]
+    if not part.rows:
+        return Group(_heading(part.title), *lines)
+    table = _table("")
+    for heading in part.headings:
+        table.add_column(heading, overflow="fold")
+    for row in part.rows:
+        table.add_row(*map(Text, row))
+    return Group(_heading(part.title), *lines, table)
 
 
 def plan_table(source: Plan | Record) -> RenderableType:

@@ -64,7 +64,7 @@ def run(database: Database, *checks: dict[str, Any]) -> list[Check]:
 def test_sql_holds_or_not_or_nobody_knows(shop: Database, options: dict[str, Any], status: str, text: str) -> None:
     shop.run("create sequence counter")
     (check,) = run(shop, {"kind": "sql"} | options)
-    assert check.status == status, check
+    assert (check.status, check.statement) == (status, options["sql"]), check
     assert text in " ".join((check.expected, check.actual, check.detail, *check.differences))
     assert shop.rows("select count(*) from orders") == [(1000,)]
 
@@ -110,6 +110,7 @@ def test_expectations_are_checks_and_data_docs_are_linked(shop: Database, tmp_pa
         },
     )
     assert [check.detail for check in found if not check.scope] == []
+    assert {check.statement for check in found} >= {"public.orders", "select * from orders where id > 100"}
     told = sorted((check.scope, check.status.value, check.actual) for check in found)
     assert told == [
         ("expect_column_min_to_be_between(id)", "passed", "101"),

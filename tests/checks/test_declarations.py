@@ -127,7 +127,7 @@ def test_a_function_s_answer_is_taken_at_its_word(
     if name == "sleeps":
         given["timeout"] = 0.2
     (check,) = run_checks(seal_checks(parse_checks([given]), no_connections), "migration", no_connections)
-    assert check.status is status
+    assert (check.status, check.statement) == (status, given["callable"])
     assert re.search(detail, check.detail)
 
 

@@ -81,7 +81,8 @@ def test_an_answer_is_right_or_not_or_there_is_none(
     if "probe" in options:
         options = options | {"connection": None}
     (check,) = run(shop, **options)
-    assert check.status.value == status, check
+    path = options.get("path") or options["probe"]["path"]
+    assert (check.status.value, check.statement) == (status, f"GET {path}"), check
     assert named in " ".join((check.expected, check.actual, check.detail, *check.differences))
 
 
@@ -108,3 +109,4 @@ def test_a_malformed_declaration_is_named(shop: ConnectionResolver, options: dic
 def test_an_endpoint_s_times_are_compared(shop: ConnectionResolver) -> None:
     (check,) = run(shop, kind="performance", path="/orders", tolerance=100, samples=20)
     assert (check.status.value, check.scope, check.area.value) == ("passed", "times", "performance")
+    assert check.statement == "GET /orders"

@@ -2,52 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from rollback_provider.core.model import Attribution, Cause, Ledger, Reading, Record, Signal
+from rollback_provider.core.model import Attribution, Ledger, Record
+from rollback_provider.core.verdict import verdict
+from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.report.analysis import Part, analysis
 from rollback_provider.report.html import to_html
 from rollback_provider.report.markdown import to_markdown
-from tests.fix_records import STEPS, RecordMaker, at
-
-
-@dataclass(frozen=True)
-class Value:
-    """A measurement, seconds before the rollback began."""
-
-    before: float
-    value: float | None
-    unknown: str = ""
-
-    @property
-    def reading(self) -> Reading:
-        """As the record keeps it."""
-        return Reading(time=at(-self.before), value=self.value, unknown=self.unknown)
-
-
-def signal(name: str, *values: Value, streak: int = 0) -> Signal:
-    """A watched condition."""
-    return Signal(
-        name=name,
-        limits="at most 5",
-        statement=f"sum(rate({name}_total[1m]))",
-        bad=bool(streak),
-        streak=streak,
-        readings=tuple(each.reading for each in values),
-    )
-
-
-CAUSE = Cause(
-    what="errors was 9 at the end of 2 measurements in a row",
-    source="watch",
-    time=at(-20),
-    signals=(
-        signal("errors", Value(60, 1), Value(45, 8), Value(30, 9), streak=2),
-        signal("health", Value(30, None, "no <answer>"), streak=1),
-        signal("orders", Value(30, 3)),
-    ),
-    impact=(Signal(name="requests failed", readings=(Value(20, 1234).reading,)),),
-)
+from tests.fix_records import CAUSE, CHECKS, STEPS, RecordMaker
 
 
 def part(record: Record, title: str) -> Part:
@@ -99,6 +60,34 @@ def test_what_to_change(make_record: RecordMaker) -> None:
     for words in ("it broke once", "took 2.7 seconds", "in its own transaction", "waited up to 2.5 seconds"):
         assert any(words in line for line in advice), words
     assert "Left to decide" not in [each.title for each in analysis(record)]
+
+
+def test_failed_checks_are_told_with_what_they_asked(make_record: RecordMaker) -> None:
+    paid = Check(
+        component="orders_db",
+        name="paid orders have a payment",
+        status=CheckStatus.FAILED,
+        expected="no rows",
+        actual="5 rows",
+        differences=("id 1", "id 2", "id 3", "id 4", "id 5"),
+        statement="select id\n  from orders where not paid",
+    )
+    index = Check(
+        component="orders",
+        name="schema",
+        status=CheckStatus.FAILED,
+        detail="1 differences",
+        differences=("index public.by_total is gone",),
+    )
+    record = make_record(
+        migration_verification=verdict([paid, CHECKS[0]]),
+        execution={"status": "executed", "verification": verdict([index])},
+    )
+    assert part(record, "Before the next try").lines[:2] == (
+        "After the migration, check paid orders have a payment of orders_db: failed, expected no rows, found 5 rows: "
+        "id 1; id 2; id 3 and 2 more. It asks: select id from orders where not paid",
+        "After the rollback, check schema of orders: failed, 1 differences: index public.by_total is gone",
+    )
 
 
 def test_nothing_is_said_of_a_rollback_that_has_not_begun(make_record: RecordMaker) -> None:

@@ -75,7 +75,7 @@ Nobody has said why.
 
 ### Before the next try
 
-- Check column order of orders public.orders: warning, a column that came back stands last
+- After the rollback, check column order of orders public.orders: warning, a column that came back stands last: remark: was 4th, is 7th
 - Step orders-002 was expected to take 4 seconds and took 2.7 seconds: rehearse again
 
 ## Checks

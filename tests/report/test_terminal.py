@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rollback_provider.core.model import Ledger, LedgerCount, Plan
 from rollback_provider.core.verification import Verification
 from rollback_provider.report import terminal
-from tests.fix_records import LEDGER, STEPS, RecordMaker
+from tests.fix_records import CAUSE, LEDGER, STEPS, RecordMaker
 
 
 def shown(what: RenderableType, width: int = 140) -> str:
@@ -25,6 +25,27 @@ def test_full_report_tells_everything_in_order(make_record: RecordMaker) -> None
     places = [text.index(word) for word in ("Plan", "Ledger", "Timeline", "Checks", "Rolled back, with warnings")]
     assert places == sorted(places)
     assert "Longest lock against applications: 1 ms (public.orders)" in text
+
+
+def test_cause_comes_first_and_what_to_change_last(make_record: RecordMaker) -> None:
+    text = shown(terminal.full_report(make_record(cause=CAUSE)), width=200)
+    places = [
+        text.index(word)
+        for word in (
+            "What triggered it",
+            "sum(rate(errors_total[1m]))",
+            "Plan",
+            "Checks",
+            "Before the next try",
+            "Rolled back",
+        )
+    ]
+    assert places == sorted(places)
+    assert "errors was 9, and has to be at most 5: sum(rate(errors_total[1m]))" in text
+    planned = make_record(cause=CAUSE, execution={"status": "ready", "attempts": 0, "started": None})
+    text = shown(terminal.full_report(planned))
+    assert "What triggered it" in text
+    assert "Before the next try" not in text
 
 
 def test_plan_of_a_plan_and_of_its_record_are_the_same(plan: Plan, make_record: RecordMaker) -> None:
