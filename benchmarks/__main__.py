@@ -22,7 +22,7 @@ from benchmarks.compare_tools import Comparison, compare
 from benchmarks.coordination import Coordination, coordinate
 from benchmarks.imports import import_costs
 from benchmarks.tracking import writing_costs
-from rollback_provider.demo.server import Server, running_server
+from rollback_provider.components.postgres.embedded import Server, running_server
 
 RESULTS = Path(__file__).parent / "results"
 MEBIBYTE = 1024 * 1024

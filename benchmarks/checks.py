@@ -20,10 +20,10 @@ from rich.table import Table
 from benchmarks import large_table
 from benchmarks.__main__ import MEBIBYTE, RESULTS, machine_of
 from benchmarks.measure import run_command
+from rollback_provider.components.postgres.embedded import Server, running_server
 from rollback_provider.core import checking
 from rollback_provider.core.checking import run_checks, seal_checks
 from rollback_provider.core.checks import parse_checks
-from rollback_provider.demo.server import Server, running_server
 
 DATABASE = "checked"
 RULES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import large_table
 from benchmarks.measure import Measured, directory_bytes, run_command, run_job
 from benchmarks.writer import Writer
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 
 DATABASE = "benchmark"
 

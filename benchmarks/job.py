@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from rollback_provider.components.postgres.embedded import Server
 from rollback_provider.core import capturer, executor, planner, verifier
 from rollback_provider.core.model import ComponentSpec
-from rollback_provider.demo.server import Server
 from rollback_provider.store import open_store
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 
 TABLE = """
     create table measurements (

@@ -9,10 +9,10 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import large_table
+from rollback_provider.components.postgres.embedded import Server
 from rollback_provider.components.postgres.reserved import marking
 from rollback_provider.components.postgres.session import open_session
 from rollback_provider.components.postgres.tracking import triggers
-from rollback_provider.demo.server import Server
 
 DATABASE = "benchmark"
 ROWS = 100_000

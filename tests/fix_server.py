@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 
 
 @pytest.fixture(scope="session")

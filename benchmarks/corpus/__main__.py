@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.corpus.project import driver
 from benchmarks.corpus.projects import PROJECTS
 from benchmarks.corpus.walk import Result, Walk
-from rollback_provider.demo.server import running_server
+from rollback_provider.components.postgres.embedded import running_server
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

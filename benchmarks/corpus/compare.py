@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 
 _SETTINGS = """
     set search_path = pg_catalog; set datestyle = iso; set intervalstyle = postgres; set timezone = utc;

@@ -12,13 +12,13 @@ import psycopg
 from benchmarks.corpus.compare import State, row_differences, schema_differences, state_of
 from benchmarks.corpus.filler import fill
 from benchmarks.corpus.project import Driver, MigrationFailedError, Project
+from rollback_provider.components.postgres.embedded import Server
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.executor import execute
 from rollback_provider.core.model import ComponentSpec
 from rollback_provider.core.planner import generate
 from rollback_provider.core.repository import Store
 from rollback_provider.core.verifier import verify
-from rollback_provider.demo.server import Server
 from rollback_provider.store import open_store
 
 ACTOR = "corpus"

@@ -24,11 +24,11 @@ from rich.text import Text
 
 import rollback_provider
 from rollback_provider.core.base import Json
+from rollback_provider.components.postgres.embedded import Server, running_server
 from rollback_provider.core.errors import ConfigurationError, RollbackError
 from rollback_provider.core.ledger import read_ledger
 from rollback_provider.core.record import load_record
 from rollback_provider.demo.machines import running_machines
-from rollback_provider.demo.server import Server, running_server
 from rollback_provider.demo.shop import DATABASE, OWNER, create_shop
 from rollback_provider.demo.showing import (
     application_table,

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 
 DATABASE = "shop"
 OWNER = "shop"

@@ -105,7 +105,7 @@ Next:
   rollbackctl show {record.rollback_id} --store {url}
   rollbackctl list --store {url}
   airflow standalone    # the UI with this run in it, at http://localhost:8080
-  python -m rollback_provider.demo.server {_short(work / "postgres")}    # PostgreSQL again, until Ctrl-C
+  python -m rollback_provider.components.postgres.embedded {_short(work / "postgres")}    # PostgreSQL again, until Ctrl-C
 """
     )
 

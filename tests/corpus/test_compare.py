@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.corpus.compare import row_differences, schema_differences, state_of
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 from tests.fix_postgres import Database
 
 SCHEMA = """

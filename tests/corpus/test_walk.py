@@ -8,8 +8,8 @@ from benchmarks.corpus.__main__ import main
 from benchmarks.corpus.project import driver
 from benchmarks.corpus.projects import MLFLOW
 from benchmarks.corpus.walk import Result, Walk
+from rollback_provider.components.postgres.embedded import Server
 from rollback_provider.core.repository import Store
-from rollback_provider.demo.server import Server
 
 WORK = Path(__file__).parents[2] / ".work" / "corpus-test"
 REVISIONS = (

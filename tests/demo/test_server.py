@@ -9,15 +9,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from rollback_provider.components.postgres.embedded import Server, running_server
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.demo.server import Server, running_server
 from rollback_provider.demo.shop import DATABASE, OWNER, create_shop
 
 SCRIPTS = Path(__file__).parents[2] / "dags" / "ecommerce"
 LEAVE_IT_RUNNING = """
 import os, sys
 from pathlib import Path
-from rollback_provider.demo.server import running_server
+from rollback_provider.components.postgres.embedded import running_server
 with running_server(Path(sys.argv[1])):
     os._exit(0)  # as if killed: nothing is cleaned up
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rollback_provider.core.repository import Store
-from rollback_provider.demo.server import Server
+from rollback_provider.components.postgres.embedded import Server
 from tests.components.migration_tools.project import BACK, DOWN, FIRST, UP, Project
 from tests.fix_postgres import Database
 
