@@ -25,7 +25,7 @@ SOURCES := rollback_provider tests dags docs benchmarks
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo demo-cutover test lint types layers docs pytest matrix moments histories planted tools corpus bench lock format clean
+.PHONY: help install demo demo-cutover test lint types layers docs pytest matrix moments histories planted drills tools corpus bench lock format clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -81,6 +81,9 @@ histories: $(STAMP) $(SERVERS) ## Run thousands of random histories of a databas
 
 planted: $(STAMP) $(SERVERS) ## Plant every defect in a database that was taken back, and see each one named
 	PLANTED=all $(BIN)/pytest tests/components/test_planted_defects.py
+
+drills: $(STAMP) $(SERVERS) ## Rehearse with every drill on every version of PostgreSQL
+	MATRIX=all $(BIN)/pytest tests/components/rehearsal/test_drills.py
 
 tools: $(STAMP) $(PARTS) ## Take every kind of downgrade back through every migration tool, and kill it at every moment
 	TOOLS=all $(BIN)/pytest tests/components/migration_tools

@@ -32,6 +32,8 @@ def get_provider_info() -> dict[str, Any]:
                         "report",
                         "prune",
                         "accept",
+                        "rehearse",
+                        "certificate",
                     )
                 ],
             }
@@ -40,7 +42,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": INTEGRATION,
                 "python-modules": [
-                    f"rollback_provider.sensors.{name}" for name in ("drained", "snapshot", "status", "trigger")
+                    f"rollback_provider.sensors.{name}"
+                    for name in ("certificate", "drained", "snapshot", "status", "trigger")
                 ],
             }
         ],

@@ -17,6 +17,7 @@ from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.registry import parse_specs
 from rollback_provider.core.schedule import rollback_needs
 from rollback_provider.hooks.rollback_store import DEFAULT_STORE
+from rollback_provider.operators.certificate import RollbackCertificateOperator
 from rollback_provider.operators.check import RollbackCheckOperator
 from rollback_provider.operators.guarded import (
     GuardedBeginOperator,
@@ -66,6 +67,7 @@ def rollback_guard(
     conflicts: str = "keep",
     ambiguous: str = "fail",
     fill: Mapping[str, str] | None = None,
+    certificate: Mapping[str, Any] | None = None,
     report_dir: str | None = None,
     task_args: Mapping[str, Any] | None = None,
 ) -> Guard:
@@ -105,6 +107,9 @@ def rollback_guard(
         ``restore``, ``fail``
     :param ambiguous: what it does with changes that nothing attributes: ``fail`` (nobody is there to decide), ``restore``, ``keep``
     :param fill: ``{"schema.table.column": "SQL expression"}`` for rows written since, which have no value for a restored column
+    :param certificate: the migration does not start without a valid certificate of a rehearsal, of this database and its schema as
+        they are now. What else it must say, of which all may be left out: ``{"source": {"sql": ["migration.sql"]}, "drills":
+        ["backend_killed"], "key": "rehearsal_key"}``; see :class:`~rollback_provider.operators.certificate.RollbackCertificateOperator`
     :param report_dir: where the report files go; ``[rollback] report_dir`` of Airflow's configuration where not given
     :param task_args: arguments for the guard's own tasks: ``{"retries": 5, "pool": "migrations"}``. The rollback tasks have two retries
         and no ``execution_timeout`` unless it says otherwise.
@@ -179,10 +184,22 @@ def rollback_guard(
     outcome = GuardedOutcomeOperator(
         task_id="outcome", rollback_id=generate.output, report_dir=report_dir, work=work, **patient
     ).as_teardown(setups=snapshot, on_failure_fail_dagrun=True)
+    certified = _certificate(certificate, migration, before, {"store": store} | own)
     deciding = _go_no_go(before, criteria, {"store": store} | own)
-    chain(*(each for each in (snapshot, deciding, migrating, checkpoint, *proving, generate) if each is not None))
+    line = (snapshot, certified, deciding, migrating, checkpoint, *proving, generate)
+    chain(*(each for each in line if each is not None))
     executed >> verified >> outcome
     return Guard(snapshot, deciding, migrating, checkpoint, verifying, watching, outcome)
+
+
+def _certificate(
+    demanded: Mapping[str, Any] | None, migration: str, snapshot_id: Any, arguments: Mapping[str, Any]
+) -> Any:
+    if demanded is None:
+        return None
+    return RollbackCertificateOperator(
+        task_id="certificate", migration=migration, snapshot_id=snapshot_id, **demanded, **arguments
+    )
 
 
 def _go_no_go(snapshot_id: Any, criteria: Sequence[Mapping[str, Any]] | None, arguments: Mapping[str, Any]) -> Any:

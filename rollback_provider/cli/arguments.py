@@ -95,6 +95,10 @@ FILL = _argument(
     help="Value of a restored column for rows written since; may be repeated",
 )
 
+KEY = _argument(
+    "--key", metavar="CONNECTION", help="Connection whose password signs the certificate, or must have signed it"
+)
+
 COMMANDS = (
     _command(
         "snapshot",
@@ -210,6 +214,69 @@ COMMANDS = (
             help="YAML file that lists the components; default: every system that a snapshot in the store is of",
         ),
     ),
+    _command(
+        "rehearse",
+        "rehearsal:rehearse",
+        "Rehearse a migration and its rollback on copies of a snapshot; the original is not reached",
+        SNAPSHOT,
+        _argument("--sql", metavar="FILE", action="append", default=[], help="File of the migration; may be repeated"),
+        _argument("--function", metavar="MODULE:FUNCTION", help="In its place: a function that gets a connection"),
+        _argument("--alembic", metavar="FILE", help="In its place: an alembic.ini; needs --quiet"),
+        _argument("--revision", default="head", help="Where Alembic upgrades to; default: head"),
+        _argument(
+            "--alter",
+            metavar="TABLE",
+            action="append",
+            default=[],
+            help="Table whose definition the migration changes: everybody waits for it; may be repeated",
+        ),
+        _argument(
+            "--lock",
+            metavar="TABLE",
+            action="append",
+            default=[],
+            help="Table of which the migration changes only rows: its writers wait; may be repeated",
+        ),
+        _argument(
+            "--quiet", action="store_true", help="Nobody writes while the migration runs, and it commits by itself"
+        ),
+        _argument(
+            "--scratch",
+            metavar="CONNECTION",
+            help="Connection to a server for the copies, which names the database that is made and dropped; default: a "
+            "server is started here",
+        ),
+        _argument("--size", choices=("full", "sampled", "schema"), default="full", help="Of the copies; default: full"),
+        _argument("--sample", metavar="N", type=int, default=1000, help="Rows of each table, with --size sampled"),
+        _argument("--component", metavar="NAME", help="Which one of the snapshot's, where several can be rehearsed"),
+        _argument(
+            "--drill",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="Fault to inject, in a trial of its own; may be repeated; all: every one",
+        ),
+        _argument("--runs", metavar="N", type=int, default=1, help="How often it runs undisturbed, for the figures"),
+        _argument("--seed", metavar="N", type=int, default=1, help="Of what the writer writes"),
+        CONFLICTS,
+        FILL,
+        _argument(
+            "--certify", metavar="TIME", type=span, help="Issue a certificate that is valid so long: 36h, 14d, 8w"
+        ),
+        KEY,
+    ),
+    _command(
+        "certificate",
+        "rehearsal:certificate",
+        "Show a certificate, and check whether it is valid",
+        _argument("certificate_id", metavar="CERTIFICATE_ID", help="Id of a certificate"),
+        _argument(
+            "--snapshot",
+            metavar="SNAPSHOT_ID",
+            help="A snapshot just taken: the certificate must be of its database and its schema",
+        ),
+        KEY,
+    ),
     _command("list", "views:list_all", "List snapshots and rollbacks"),
     _command(
         "show",
@@ -221,8 +288,8 @@ COMMANDS = (
     _command(
         "report",
         "files:report",
-        "Write the report of a rollback",
-        ROLLBACK,
+        "Write the report of a rollback or a rehearsal",
+        _argument("id", metavar="ID", help="Id of a rollback or a rehearsal"),
         _argument("--format", choices=("html", "md", "json"), default="md", help="Default: md"),
         _argument("--output", "-o", metavar="FILE", help="Where to; default: standard output"),
     ),

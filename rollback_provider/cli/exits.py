@@ -11,7 +11,7 @@ code  meaning
 5     component: unreachable, or a privilege is missing
 6     busy: another rollback or worker has it, a lock could not be had, a migration still runs
 7     drift: the system has changed since the plan was made
-8     refused: something cannot be reverted, or the policy says to stop at conflicts
+8     refused: something cannot be reverted, the policy says to stop at conflicts, or a certificate will not do
 9     a step failed
 10    verification failed: the system is not what the plan promised
 130   interrupted by SIGINT
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from rollback_provider.core.errors import (
     BusyError,
+    CertificateError,
     ComponentError,
     ConfigurationError,
     ConflictError,
@@ -53,6 +54,7 @@ _CODES: tuple[tuple[type[RollbackError], int], ...] = (
     (MigrationRunningError, 6),
     (DriftError, 7),
     (ConflictError, 8),
+    (CertificateError, 8),
     (StepFailedError, 9),
     (VerificationError, NOT_VERIFIED),
 )

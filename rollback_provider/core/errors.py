@@ -19,6 +19,7 @@
     ├── LockedError                another rollback owns the component
     ├── DriftError                 the system changed since the plan was approved
     ├── ConflictError              the policy says to stop at conflicts, and there are some
+    ├── CertificateError           a rehearsal's certificate does not say what is demanded of it
     ├── StepFailedError            a step of the plan failed; the journal says where
     └── VerificationError          the system is not what the plan promised
 
@@ -140,6 +141,12 @@ class ConflictError(RollbackError):
     """The policy says to stop at conflicts, and the ledger holds some."""
 
     default_next_step = "Read the ledger, then generate again with the policy keep or restore"
+
+
+class CertificateError(RollbackError):
+    """A certificate has expired, is of another migration, database or schema, was signed with another key, or lacks a drill."""
+
+    default_next_step = "Rehearse this migration on a new snapshot"
 
 
 class StepFailedError(RollbackError):

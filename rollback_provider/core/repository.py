@@ -7,6 +7,8 @@ Object names, relative to the store's root::
     decisions/<snapshot id>/<decision id>         sealed, create-only
     verifications/<snapshot id>/<verification id> sealed, create-only
     acceptances/<snapshot id>                     create-only
+    rehearsals/<snapshot id>/<rehearsal id>       create-only
+    certificates/<snapshot id>/<certificate id>   create-only
     rollbacks/<rollback id>/plan                  sealed, create-only
     rollbacks/<rollback id>/journal/<lane>/<number>
                                                   create-only, numbered from 00000001 without a gap; a lane ``component-<name>`` for

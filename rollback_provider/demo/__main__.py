@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.text import Text
 
 import rollback_provider
-from rollback_provider.core.base import Json
 from rollback_provider.components.postgres.embedded import Server, running_server
+from rollback_provider.core.base import Json
 from rollback_provider.core.errors import ConfigurationError, RollbackError
 from rollback_provider.core.ledger import read_ledger
 from rollback_provider.core.record import load_record

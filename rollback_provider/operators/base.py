@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 
 from rollback_provider.core.component import Component, Progress
 from rollback_provider.core.errors import (
+    CertificateError,
     ComponentError,
     ConfigurationError,
     ConflictError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rollback_provider.store import SnapshotStore
 
 FINAL = (
+    CertificateError,
     ConfigurationError,
     ConflictError,
     DriftError,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +76,27 @@ def write_reports(record: Record, directory: str | None = None) -> Path:
     from rollback_provider.report.html import to_html
     from rollback_provider.report.markdown import to_markdown
 
+    pages = {"html": to_html(record), "json": to_json(record), "md": to_markdown(record)}
+    return write_pages(record.rollback_id, pages, directory)
+
+
+def write_pages(name: str, pages: Mapping[str, str], directory: str | None = None) -> Path:
+    """Writes a report's pages, by suffix, replacing those of an earlier try; returns the HTML page's path.
+
+    Raises ConfigurationError where the directory cannot be written.
+    """
     folder = Path(directory or conf.get("rollback", "report_dir", fallback="") or _default())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix, render in {"html": to_html, "json": to_json, "md": to_markdown}.items():
-            (folder / f"{record.rollback_id}.{suffix}").write_text(render(record), "utf-8")
+        for suffix, text in pages.items():
+            (folder / f"{name}.{suffix}").write_text(text, "utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"The report cannot be written to {folder}: {error.strerror}",
             state="The record is in the store",
-            next_step=f"Correct the report directory; meanwhile: rollbackctl show {record.rollback_id}",
+            next_step=f"Correct the report directory; meanwhile: rollbackctl report {name}",
         ) from error
-    return folder / f"{record.rollback_id}.html"
+    return folder / f"{name}.html"
 
 
 def _default() -> Path:

@@ -18,7 +18,7 @@ def to_html(record: Record) -> str:
     """The whole story of a rollback as one page. Everything that comes from the record is escaped."""
     run = record.execution
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             record=record,
@@ -37,7 +37,8 @@ def to_html(record: Record) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Of all pages."""
     environment = Environment(
         loader=PackageLoader("rollback_provider.report"),
         autoescape=True,

@@ -22,30 +22,30 @@ def to_markdown(record: Record) -> str:
     """The whole story of a rollback. Everything that comes from the record is escaped."""
     run = record.execution
     outcome, migrated = facts.outcome(record), record.migration_verification
-    return _document(
+    return document(
         f"# Rollback of {escape(record.migration)}",
         f"**{outcome.title}.** {escape(outcome.sentence)}",
         _facts(record),
         f"## What stopped it\n\n{fence(run.error)}" if run.error else "",
-        _section("Analysis", *map(_part, analysis(record))),
-        _section("Checks", _checks(run.verification)),
-        _section("Checks of the migration", _checks(migrated)) if migrated else "",
-        _section("Ledger", _ledger(record)),
-        _section("Steps", _steps(run.steps)),
-        _section("To know", _list(record.notes)) if record.notes else "",
-        _section("Scripts", *_scripts(record)),
+        section("Analysis", *map(_part, analysis(record))),
+        section("Checks", _checks(run.verification)),
+        section("Checks of the migration", _checks(migrated)) if migrated else "",
+        section("Ledger", _ledger(record)),
+        section("Steps", _steps(run.steps)),
+        section("To know", listed(record.notes)) if record.notes else "",
+        section("Scripts", *_scripts(record)),
     )
 
 
 def to_approve(plan: Plan) -> str:
     """What a person approves: steps, ledger, notes and terms, without the scripts. Fits a form's body."""
-    return _document(
+    return document(
         f"# Roll back {escape(plan.migration)}?",
         _aim(plan),
-        _section("What is lost, merged or in conflict", _ledger(plan)),
-        _section("Steps", _planned(plan)),
-        _section("To know", _list(facts.plan_notes(plan))) if facts.plan_notes(plan) else "",
-        _section("Terms", _list([facts.policy_sentence(plan.policy), facts.ATTRIBUTIONS[plan.attribution]])),
+        section("What is lost, merged or in conflict", _ledger(plan)),
+        section("Steps", _planned(plan)),
+        section("To know", listed(facts.plan_notes(plan))) if facts.plan_notes(plan) else "",
+        section("Terms", listed([facts.policy_sentence(plan.policy), facts.ATTRIBUTIONS[plan.attribution]])),
         f"Rollback {code(plan.rollback_id)}, planned {moment(plan.created)} by {escape(plan.actor or 'nobody named')}.",
     )
 
@@ -86,16 +86,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _document(*parts: str) -> str:
+def document(*parts: str) -> str:
+    """Paragraphs, those that are empty left out."""
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _section(title: str, *parts: str) -> str:
+def section(title: str, *parts: str) -> str:
+    """A section of the second level; empty where its parts are."""
     body = "\n\n".join(part for part in parts if part)
     return f"## {title}\n\n{body}" if body else ""
 
 
-def _list(lines: Iterable[str]) -> str:
+def listed(lines: Iterable[str]) -> str:
+    """A list of plain lines."""
     return "\n".join(f"- {escape(line)}" for line in lines)
 
 
@@ -124,7 +127,7 @@ def _component(part: Json) -> str:
 
 def _part(part: Part) -> str:
     rows = [[escape(cell) for cell in row] for row in part.rows]
-    lines = escape(part.lines[0]) if len(part.lines) == 1 else _list(part.lines)
+    lines = escape(part.lines[0]) if len(part.lines) == 1 else listed(part.lines)
     return "\n\n".join(filter(None, (f"### {part.title}", lines, table(part.headings, rows) if rows else "")))
 
 
@@ -137,13 +140,13 @@ def _checks(verification: Verification) -> str:
         for check in facts.sorted_checks(checks)
     ]
     differences = [
-        f"{escape(check.name)} of {_place(check.component, check.scope)}:\n\n{_list(check.differences)}"
+        f"{escape(check.name)} of {_place(check.component, check.scope)}:\n\n{listed(check.differences)}"
         for check in facts.sorted_checks(checks)
         if check.differences
     ]
     areas = [(name, tally.status.value, facts.tally_text(tally)) for name, tally in facts.areas(verification)]
     total = [facts.score_sentence(verification), table(["Area", "Result", "Checks"], areas)] if areas else []
-    links = _list(dict.fromkeys(f"More of {check.name}: {check.link}" for check in checks if check.link))
+    links = listed(dict.fromkeys(f"More of {check.name}: {check.link}" for check in checks if check.link))
     parts = [*total, table(["Result", "Check", "Of", "Found"], rows), links, *differences]
     return "\n\n".join(part for part in parts if part)
 

@@ -7,14 +7,15 @@ from datetime import datetime
 
 from rollback_provider.core.errors import NotFoundError
 from rollback_provider.core.journal import Journal, is_open
-from rollback_provider.core.model import Snapshot
-from rollback_provider.core.repository import Repository, Store
+from rollback_provider.core.model import Snapshot, utcnow
+from rollback_provider.core.rehearsal.certificate import PREFIX, Certificate
+from rollback_provider.core.repository import Repository, Store, parse
 from rollback_provider.core.verification import CheckStatus, Verification
 from rollback_provider.store.pins import pin_of
 
 
 def needs_of_snapshot(store: Store, snapshot: Snapshot, rollback_ids: Iterable[str], cutoff: datetime) -> list[str]:
-    """Reasons to keep a snapshot: a pin, its age, its rollbacks. Empty where there are none.
+    """Reasons to keep a snapshot: a pin, a certificate, its age, its rollbacks. Empty where there are none.
 
     :param rollback_ids: all rollbacks planned from it
     :param cutoff: nothing younger than this may go
@@ -22,6 +23,7 @@ def needs_of_snapshot(store: Store, snapshot: Snapshot, rollback_ids: Iterable[s
     reasons = []
     if pin := pin_of(store, snapshot.id):
         reasons.append(f"pinned by {pin.actor}")
+    reasons += _certified(store, snapshot.id)
     if snapshot.created > cutoff:
         reasons.append("within the grace period")
     for rollback_id in rollback_ids:
@@ -37,6 +39,15 @@ def needs_of_rollback(store: Store, rollback_id: str, cutoff: datetime) -> list[
         return [f"rollback {rollback_id} has begun and is neither verified nor abandoned"]
     latest = journal.events[-1].time if journal.events else _planned(store, rollback_id)
     return [f"rollback {rollback_id} is within the grace period"] if latest and latest > cutoff else []
+
+
+def _certified(store: Store, snapshot_id: str) -> list[str]:
+    found = [parse(Certificate, store.read(name), name) for name in store.names(f"{PREFIX}{snapshot_id}/")]
+    return [
+        f"certificate {each.id} is valid until {each.expires:%Y-%m-%d %H:%M} UTC"
+        for each in found
+        if each.expires > utcnow()
+    ]
 
 
 def _is_verified(journal: Journal) -> bool:

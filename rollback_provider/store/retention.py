@@ -1,10 +1,10 @@
 """Retention: removes snapshots that no rule keeps, and blobs that nothing refers to any more.
 
 Order of removal, so that a crash at any point leaves a store in which every document's references resolve: a
-rollback's plan, then its journal; a snapshot, then its checkpoints, decisions, verifications and acceptance; blobs last.
-The first of each is what makes the others reachable, so what a crash leaves behind is garbage that nobody can meet, and
-the next run removes it. The other way round, a snapshot would for a moment have lost its checkpoint, and a rollback
-planned then could no longer tell the migration's changes from an application's.
+rollback's plan, then its journal; a snapshot, then its checkpoints, decisions, verifications, rehearsals, certificates
+and acceptance; blobs last. The first of each is what makes the others reachable, so what a crash leaves behind is garbage
+that nobody can meet, and the next run removes it. The other way round, a snapshot would for a moment have lost its
+checkpoint, and a rollback planned then could no longer tell the migration's changes from an application's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULT_GRACE = timedelta(hours=48)
 """Nothing younger than this is removed. A capture must be sealed within this time less 24 hours (see
 ``REUSE_WITHIN``)."""
 
-_BEHIND = ("checkpoints", "decisions", "verifications")
+_BEHIND = ("certificates", "checkpoints", "decisions", "rehearsals", "verifications")
 """Folders with one of their own for each snapshot."""
 
 _REFERENCE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -76,8 +76,9 @@ def prune(
     """Removes snapshots with their checkpoints and rollbacks, and then blobs that no remaining document refers to.
 
     The rules count for each migration by itself (:class:`~rollback_provider.store.rules.Rules`). Kept in any case:
-    pinned snapshots; snapshots with an open rollback, one that has begun and is neither verified nor abandoned; and all
-    that is younger than `grace`, where a rollback's latest event counts for its snapshot. Locks are never removed.
+    pinned snapshots; those of which a certificate is valid; those with an open rollback, one that has begun and is neither
+    verified nor abandoned; and all that is younger than `grace`, where a rollback's latest event
+    counts for its snapshot. Locks are never removed.
 
     Safe beside captures and rollbacks while `grace` is at least 48 hours; a shorter one needs a store that nothing
     else writes to. Raises ConfigurationError where no rule is given; IntegrityError, FormatVersionError for a document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -9,17 +10,20 @@ from pathlib import Path, PurePosixPath
 from rollback_provider.cli.session import Session
 from rollback_provider.core.component import Exportable
 from rollback_provider.core.errors import ConfigurationError, UnsupportedError
-from rollback_provider.core.model import Plan, Record
+from rollback_provider.core.model import Plan
 from rollback_provider.core.record import load_record
 from rollback_provider.core.registry import build
+from rollback_provider.core.rehearsal.model import Rehearsal
+from rollback_provider.core.rehearsal.run import load_rehearsal, rehearsal_ids
+from rollback_provider.core.repository import Store
 
 SCRIPT = "rollback.sql"
 
 
 def report(session: Session) -> int:
-    """Writes the report of a rollback."""
+    """Writes the report of a rollback or a rehearsal."""
     arguments = session.arguments
-    text = _render(load_record(session.store, arguments.rollback_id), arguments.format)
+    text = _render(session.store, arguments.id, arguments.format)
     if arguments.output is None:
         if arguments.json:
             raise ConfigurationError("--json needs --output, or the report itself would be on standard output")
@@ -62,7 +66,10 @@ def export(session: Session) -> int:
     return 0
 
 
-def _render(record: Record, form: str) -> str:
+def _render(store: Store, wanted: str, form: str) -> str:
+    if wanted in rehearsal_ids(store):
+        return _render_rehearsal(load_rehearsal(store, wanted), form)
+    record = load_record(store, wanted)
     if form == "html":
         from rollback_provider.report.html import to_html
 
@@ -74,6 +81,14 @@ def _render(record: Record, form: str) -> str:
     from rollback_provider.report.document import to_json
 
     return to_json(record)
+
+
+def _render_rehearsal(rehearsal: Rehearsal, form: str) -> str:
+    if form == "json":
+        return json.dumps(rehearsal.to_json(), indent=2, ensure_ascii=False) + "\n"
+    from rollback_provider.report.rehearsal import rehearsal_to_html, rehearsal_to_markdown
+
+    return rehearsal_to_html(rehearsal) if form == "html" else rehearsal_to_markdown(rehearsal)
 
 
 def _whole_script(folders: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import ClassVar
 
@@ -51,6 +51,7 @@ from rollback_provider.core.model import (
     Step,
     StepOutcome,
 )
+from rollback_provider.core.rehearsal.copies import Copies, Place
 from rollback_provider.core.verification import Check
 
 
@@ -292,6 +293,14 @@ class PostgresComponent:
                 next_step="Generate without the downgrade, and export that",
             )
         return export_plan(plan, blobs)
+
+    def copies(
+        self, snapshot: ComponentState, place: Place, blobs: Blobs, progress: Progress
+    ) -> AbstractContextManager[Copies]:
+        """Databases on a server that is given or started here."""
+        from rollback_provider.components.postgres.rehearsal.copies import copies
+
+        return copies(self.spec, snapshot, place, blobs, progress)
 
     def cancel(self) -> None:
         """Cancels the running statement and ends the copying workers."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rollback_provider.core.repository import Store
 from rollback_provider.components.postgres.embedded import Server
+from rollback_provider.core.repository import Store
 from tests.components.migration_tools.project import BACK, DOWN, FIRST, UP, Project
 from tests.fix_postgres import Database
 
