@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from rollback_provider.components.postgres.actions import columns_of_action
 from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.lines import read_lines
+from rollback_provider.components.postgres.lookup import Key
 from rollback_provider.components.postgres.rows import NULL, keys_of, text, texts
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.components.postgres.undo.done import Done
@@ -63,6 +65,31 @@ def written_by(done: Done, table: Table, keys: Collection[bytes], blobs: BlobRea
     changes = done.of_table(table.oid, "update", "delete", "insert", "refill")
     blocks = [Block(**block) for change in changes for block in change["blocks"]]
     return {key for lines in read_lines(blocks, blobs) for key in keys_of(lines, len(table.key)) if key in keys}
+
+
+def columns_written_by(done: Done, table: Table, keys: Collection[Key], blobs: BlobReader) -> dict[Key, set[str]]:
+    """Of rows by these keys, the columns in which a rollback has put another value than it found, by what it has noted.
+
+    A row can bear its transaction id and hold what an application wrote: in another column, or where DDL has rewritten the table.
+    """
+    found: dict[Key, set[str]] = {}
+    names = {column.number: column.name for column in table.stored_columns}
+    key_names, width = [column.name for column in table.key_columns], len(table.key)
+    for change in done.of_table(table.oid, "update", "insert", "refill"):
+        columns = [names[number] for number in change["columns"]]
+        for line in chain.from_iterable(read_lines([Block(**block) for block in change["blocks"]], blobs)):
+            fields = line.split(b"\t")
+            key = tuple(texts(key_names, fields[:width]).values())
+            if key in keys:
+                values = fields[width:]
+                before, after = values[: len(columns)], values[len(columns) : 2 * len(columns)]
+                written = columns if change["op"] == "insert" else _unlike(columns, before, after)
+                found.setdefault(key, set()).update(written)
+    return found
+
+
+def _unlike(names: Sequence[str], one: Sequence[bytes], other: Sequence[bytes]) -> list[str]:
+    return [name for name, a, b in zip(names, one, other, strict=True) if a != b]
 
 
 @dataclass(frozen=True)

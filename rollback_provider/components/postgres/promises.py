@@ -42,9 +42,13 @@ class Promises:
 class Broken:
     """A row that is not what the ledger promised.
 
-    :param own: whether the rollback itself wrote it last; otherwise somebody else has, since
+    :param key: of the row
+    :param column: which differs; None where the row is gone
+    :param own: whether a transaction of the rollback wrote the row last; otherwise somebody else has, since
     """
 
+    key: Key
+    column: str | None
     problem: str
     own: bool
 
@@ -64,11 +68,13 @@ def broken(
     for key, values in kept.items():
         label = ", ".join(f"{name}={value}" for name, value in zip(names[:width], key, strict=True))
         if key not in rows:
-            problems.append(Broken(f"row {label} is gone, and the ledger keeps it", own=False))
+            problems.append(Broken(key, None, f"row {label} is gone, and the ledger keeps it", own=False))
             continue
         xmin, row = rows[key]
         problems += [
-            Broken(f"row {label}: {name} is {row[name]!r}, and the ledger keeps {value!r}", own=xmin in short)
+            Broken(
+                key, name, f"row {label}: {name} is {row[name]!r}, and the ledger keeps {value!r}", own=xmin in short
+            )
             for name, value in values.items()
             if name in row and row[name] != value
         ]

@@ -21,6 +21,7 @@ from rollback_provider.components.postgres.delta import whole
 from rollback_provider.components.postgres.explaining import (
     Explainer,
     Explanation,
+    columns_written_by,
     describe,
     read_listed,
     read_touched,
@@ -253,18 +254,22 @@ class Verifier:
     def _promised(self, table: Table, found: Table, kept: Mapping[Key, Mapping[str, str | None]], count: int) -> Check:
         """Rows of which the ledger says that they stay as applications wrote them. They may have been written again since."""
         problems = broken(self._session, table, found, kept, self._done.own)
-        wrong = [each.problem for each in problems if each.own]
+        suspects = {each.key for each in problems if each.own}
+        written = columns_written_by(self._done, table, suspects, self._blobs) if suspects else {}
+        lost = [each for each in problems if each.own and each.column in written.get(each.key, ())]
+        again = [each for each in problems if each not in lost]
         return make_check(
             self._component,
             "ledger",
             table.scope,
-            CheckStatus.FAILED if wrong else CheckStatus.PASSED,
+            CheckStatus.FAILED if lost else CheckStatus.PASSED,
             expected=f"{count:,} rows kept as applications wrote them",
             actual=f"{len(kept) - len(problems):,} of {len(kept):,} that were looked up",
-            detail=f"{len(problems) - len(wrong):,} values were written again since"
-            if len(problems) > len(wrong)
-            else "",
-            differences=[*wrong, *(f"{each.problem} (written again since)" for each in problems if not each.own)],
+            detail=f"{len(again):,} values were written again since" if again else "",
+            differences=[
+                *(each.problem for each in lost),
+                *(f"{each.problem} (written again since)" for each in again),
+            ],
         )
 
     def _written_since(self, table: Table, problems: Collection[bytes]) -> set[bytes]:
