@@ -157,6 +157,7 @@ _UNTAKEN = "written before the checkpoint, and neither taken back nor listed"
 LAPSES = [
     Lapse("a row that does not go back", "app.orders", "update", b"10", None, "row id=10: total is '16.00', was '15.00'; state is 'paid', was 'new'; touched is"),
     Lapse("a row that goes back to something else", "app.orders", "update", b"20", lambda line: line.replace(b"30.00", b"33.00"), "row id=20: total is '33.00', was '30.00': the rollback wrote it last"),
+    Lapse("a value that the ledger keeps and that goes back", "app.orders", "update", b"50", lambda line: line.replace(b"76.00", b"999.00"), "row id=50: total is '75.00', and the ledger keeps '999.00'"),
     Lapse("a row of the migration's that stays", "app.customers", "delete", b"900", None, f"row id=900 is new: {_UNTAKEN}"),
     Lapse("a row that does not come back", "app.events_2025", "insert", b"5\t2025-11-06", None, f"row id=5, at=2025-11-06 is gone: {_UNTAKEN}"),
     Lapse("a row that comes back as something else", "app.events_2025", "insert", b"6\t2025-11-07", lambda line: line.replace(b"event", b"other"), "row id=6, at=2025-11-07: what is 'other', was 'event': the rollback wrote it last"),
