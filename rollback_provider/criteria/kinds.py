@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
+from rollback_provider.clients.migration_source import digest_of_migration
 from rollback_provider.core.checking import run_checks
 from rollback_provider.core.component import Contended
 from rollback_provider.core.decision import speaks_for
-from rollback_provider.core.errors import ConfigurationError
+from rollback_provider.core.errors import CertificateError, ConfigurationError, NotFoundError
 from rollback_provider.core.lookup import find_snapshot, used_by
 from rollback_provider.core.model import utcnow
 from rollback_provider.core.registry import build
+from rollback_provider.core.rehearsal.certificate import Demand, valid_certificate
+from rollback_provider.core.rehearsal.model import Migration
 from rollback_provider.core.repository import Repository
 from rollback_provider.core.verification import Check, CheckStatus, Verification
 from rollback_provider.probes import Condition, Verdict, measure_now
@@ -41,6 +44,30 @@ def snapshot(evidence: Evidence, *, max_age: timedelta = timedelta(hours=1)) -> 
     missing = needed - {blob.digest for blob in evidence.store.blobs()}
     found = f"{len(needed) - len(missing)} pieces of content"
     yield _check("snapshot is whole", not missing, f"{len(needed)} pieces of content", found)
+
+
+def certificate(
+    evidence: Evidence, *, source: Migration | None = None, drills: list[str] | None = None, key: str | None = None
+) -> Iterable[Check]:
+    """A rehearsal has certified this migration, on this database and on its schema as it is in the snapshot.
+
+    :param source: the migration's own text, as it was rehearsed: a certificate of another one will not do
+    :param drills: names of drills that must have passed
+    :param key: id of the connection whose password must have signed it
+    """
+    wanted = Demand(
+        evidence.snapshot.migration,
+        digest_of_migration(source) if source else "",
+        evidence.snapshot.components,
+        tuple(drills or ()),
+        evidence.connections(key) if key else None,
+    )
+    try:
+        found = valid_certificate(evidence.store, wanted)
+        met, actual = True, f"{found.id}, valid until {found.expires:%Y-%m-%d %H:%M} UTC"
+    except (CertificateError, NotFoundError) as error:
+        met, actual = False, error.what
+    yield _check("certificate", met, "a valid one", actual)
 
 
 def checks(evidence: Evidence) -> Iterable[Check]:
@@ -146,6 +173,7 @@ def verified(evidence: Evidence, *, migration: str | None = None) -> Iterable[Ch
 
 
 KINDS: dict[str, Callable[..., Iterable[Check]]] = {
+    "certificate": certificate,
     "checks": checks,
     "conditions": conditions,
     "person": person,

@@ -92,6 +92,6 @@ def parse_migration(value: Any) -> Migration:
 
 def digest_of(migration: Any) -> str:
     """What tells this migration's text from any other. Raises ConfigurationError."""
-    from rollback_provider.components.postgres.rehearsal.migration import digest_of_migration
+    from rollback_provider.clients.migration_source import digest_of_migration
 
     return digest_of_migration(parse_migration(migration))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,9 +21,11 @@ from rollback_provider.core.executor import execute
 from rollback_provider.core.model import Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.registry import parse_specs
+from rollback_provider.core.rehearsal.certificate import issue
 from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.core.verifier import verify_migration
 from rollback_provider.criteria import Evidence, evaluate, parse_criteria
+from rollback_provider.rehearsal import run_rehearsal
 from rollback_provider.store import SnapshotStore
 from tests.core.setting import no_connections
 from tests.fix_postgres import Database
@@ -67,6 +70,32 @@ def test_free_space_of_the_store(evidence: Evidence, memory_store: SnapshotStore
     assert (check.status, check.expected) == (BAD, "at least 1,000,000,000,000,000,000 bytes")
     endless = Evidence(memory_store, snapshot_of(memory_store, database), database.resolve)
     assert [check.status for check in found(endless, "space")] == [CheckStatus.WARNING]
+
+
+def test_a_certificate_of_this_migration_and_schema(evidence: Evidence, tmp_path: Path) -> None:
+    """Of this text, wherever the file lies; what is wrong with the newest is named."""
+    text = tmp_path / "migration.sql"
+    text.write_text("alter table orders add column tax int")
+    same = tmp_path / "same.sql"
+    same.write_text(text.read_text())
+    (none,) = found(evidence, "certificate")
+    assert (none.status, none.actual) == (BAD, f"There is no certificate of migration 'shop' in {evidence.store.url}")
+    source = {"sql": [str(text)], "alter": ["orders"]}
+    scratch = replace(evidence.connections(evidence.snapshot.components[0].spec.connection or ""), schema="certified")
+    progress = RecordedProgress()
+    rehearsal = run_rehearsal(
+        evidence.store, evidence.snapshot.id, source, progress, actor="test", scratch=scratch, size="schema"
+    )
+    issue(evidence.store, rehearsal, timedelta(days=1), actor="test")
+    (check,) = found(evidence, "certificate", source=source | {"sql": [str(same)]})
+    assert (check.status, "valid until" in check.actual) == (GOOD, True)
+    (check,) = found(evidence, "certificate", drills=["lock_held"])
+    assert (check.status, "does not say that these drills passed: lock_held" in check.actual) == (BAD, True)
+    same.write_text("alter table orders add column tax bigint")
+    (check,) = found(evidence, "certificate", source=source | {"sql": [str(same)]})
+    assert (check.status, "is of another text" in check.actual) == (BAD, True)
+    with pytest.raises(ConfigurationError, match="Criterion certificate is malformed: source"):
+        parse_criteria([{"kind": "certificate", "source": {"statements": "drop table"}}])
 
 
 @pytest.mark.parametrize(("query", "status"), [("select 3", GOOD), ("select 9", BAD), ("select null", UNKNOWN)])

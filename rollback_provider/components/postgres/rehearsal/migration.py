@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 import re
 import threading
-from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from rollback_provider.clients.migration_source import function_of, read_source
 from rollback_provider.core.errors import ConfigurationError, RollbackError, StepFailedError
 from rollback_provider.core.rehearsal.model import Migration
 
@@ -23,25 +19,14 @@ _alembic = threading.Lock()
 """Alembic keeps what it is doing in globals."""
 
 
-def digest_of_migration(migration: Migration) -> str:
-    """sha256 of all that the migration consists of: its files, its revisions, or the source of its function's module.
-
-    Raises ConfigurationError where a part of it is missing.
-    """
-    hashed = hashlib.sha256(json.dumps(migration.to_json(), sort_keys=True).encode())
-    for content in _parts(migration):
-        hashed.update(hashlib.sha256(content).digest())
-    return hashed.hexdigest()
-
-
 def run_inside(migration: Migration, connection: psycopg.Connection[Any], component: str) -> None:
     """Runs SQL files or a function on an open connection."""
     if migration.function:
-        call = _function(migration.function)
+        call = function_of(migration.function)
         with _failing(f"{migration.function} has failed", component):
             call(connection)
     for path in migration.sql:
-        content = _read(path)
+        content = read_source(path)
         with _failing(f"{path} has failed", component):
             connection.execute(content)
 
@@ -55,12 +40,12 @@ def run_alembic(migration: Migration, url: str, component: str) -> None:
     from alembic.config import Config
 
     assert migration.alembic  # noqa: S101  the caller looked
-    _read(migration.alembic)
+    read_source(migration.alembic)
     config = Config(migration.alembic)
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     config.attributes["configure_logger"] = False
     environment = Path(config.get_main_option("script_location") or "") / "env.py"
-    if not _LET_IN.search(_read(str(environment)).decode(errors="replace")):
+    if not _LET_IN.search(read_source(str(environment)).decode(errors="replace")):
         raise ConfigurationError(
             f"{environment} takes its connection neither from sqlalchemy.url nor from the configuration's attributes",
             component=component,
@@ -69,46 +54,6 @@ def run_alembic(migration: Migration, url: str, component: str) -> None:
         )
     with _alembic, _failing(f"Alembic has failed to upgrade to {migration.revision}", component):
         command.upgrade(config, migration.revision)
-
-
-def _parts(migration: Migration) -> Iterator[bytes]:
-    for path in migration.sql:
-        yield _read(path)
-    if migration.function:
-        yield inspect.getsource(inspect.getmodule(_function(migration.function)) or object).encode()
-    if migration.alembic:
-        from alembic.config import Config
-        from alembic.script import ScriptDirectory
-
-        _read(migration.alembic)
-        script = ScriptDirectory.from_config(Config(migration.alembic))
-        for revision in script.iterate_revisions(migration.revision, "base"):
-            yield Path(revision.path).read_bytes()
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The migration's file {path} cannot be read: {error.strerror}",
-            state="The migration was not run",
-            next_step="Give a path that the worker can read",
-        ) from error
-
-
-def _function(name: str) -> Callable[[psycopg.Connection[Any]], object]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"The migration {name} cannot be imported: {error}",
-            state="The migration was not run",
-            next_step="Write it as module:function, of a module that the worker can import",
-        ) from error
-    call: Callable[[psycopg.Connection[Any]], object] = found
-    return call
 
 
 class _failing:  # noqa: N801  used as a context manager alone
