@@ -451,6 +451,22 @@ class Execution(Model):
     error: str = ""
 
 
+class Rehearsed(Model):
+    """What a rehearsal had said of this rollback: seconds for planning and execution together.
+
+    :param rows: of the database when it was rehearsed
+    :param low: and `high`: how far the measurements left it open; None where there was only one
+    :param took: what it took, over all attempts; None as long as it is not executed
+    """
+
+    certificate_id: str
+    rows: int
+    expected: float
+    low: float | None = None
+    high: float | None = None
+    took: float | None = None
+
+
 class Record(Model):
     """The output document: the whole story of one rollback. ``output_document.schema.json`` is its contract.
 
@@ -458,6 +474,7 @@ class Record(Model):
     :param undoes: id of the rollback that this one undoes
     :param undone_by: id of the rollback that has undone this one
     :param cause: why it was begun, where that was said
+    :param rehearsed: how long it was expected to take, by the newest certificate of its migration
     :param migration_verification: the declared checks as they stood after the migration, when they were last run
     """
 
@@ -478,4 +495,5 @@ class Record(Model):
     undone_by: str | None = None
     cause: Cause | None = None
     migration_verification: Verification | None = None
+    rehearsed: Rehearsed | None = None
     execution: Execution

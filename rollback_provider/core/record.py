@@ -24,6 +24,7 @@ from rollback_provider.core.model import (
     StepOutcome,
     StepRecord,
 )
+from rollback_provider.core.rehearsal.expectation import rehearsed
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.verdict import is_good
 from rollback_provider.core.verification import Verification
@@ -39,6 +40,7 @@ def make_record(store: Store, plan: Plan, journal: Journal) -> Record:
     repository = Repository(store)
     snapshot = repository.snapshot(plan.snapshot_id)
     migrated = repository.verifications(plan.snapshot_id)
+    execution = _execution(plan, journal)
     record = Record(
         rollback_id=plan.rollback_id,
         timestamp=plan.created,
@@ -64,7 +66,8 @@ def make_record(store: Store, plan: Plan, journal: Journal) -> Record:
         undone_by=journal.undone_by,
         cause=plan.cause,
         migration_verification=migrated[-1].verification if migrated else None,
-        execution=_execution(plan, journal),
+        rehearsed=rehearsed(store, plan, snapshot, execution),
+        execution=execution,
     )
     _validator().validate(record.to_json())
     return record

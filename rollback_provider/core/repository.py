@@ -67,11 +67,15 @@ def digest_of(document: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def slug(label: str) -> str:
+    """What an id begins with: a label as people know it, in letters that names are made of."""
+    return (re.sub(r"[^A-Za-z0-9.-]+", "-", label).strip("-.") or "unnamed")[:80]
+
+
 def make_id(label: str, created: datetime, document: Json) -> str:
     """An id that people can read and that names its content: ``orders-2026-11-20261123T151101Z-3f9ac2b1e0d4``."""
-    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", label).strip("-.") or "unnamed"
     body = {key: value for key, value in document.items() if key not in {"id", "rollbackId"}}
-    return f"{slug[:80]}-{created:%Y%m%dT%H%M%SZ}-{digest_of(body)[:12]}"
+    return f"{slug(label)}-{created:%Y%m%dT%H%M%SZ}-{digest_of(body)[:12]}"
 
 
 M = TypeVar("M", bound=Model)

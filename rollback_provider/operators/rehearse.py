@@ -34,6 +34,8 @@ class RollbackTestOperator(RollbackOperator):
     :param component: which of the snapshot's; not needed where only one can be rehearsed
     :param drills: faults to inject, by name, each in a trial of its own
     :param runs: how often it runs undisturbed, for the figures
+    :param shares: with the size ``sampled``: shares of each table's rows, such as ``(0.05, 0.2)``. It runs on copies of these sizes, too,
+        for an estimate of the time that all rows take
     :param conflicts: as for the rollback itself
     :param fill: likewise
     :param certify: for how long a certificate is valid, which is issued where all went well; none where not given
@@ -55,6 +57,7 @@ class RollbackTestOperator(RollbackOperator):
         component: str | None = None,
         drills: Sequence[str] = (),
         runs: int = 1,
+        shares: Sequence[float] = (),
         conflicts: str = "keep",
         fill: Mapping[str, str] | None = None,
         certify: timedelta | None = None,
@@ -71,6 +74,7 @@ class RollbackTestOperator(RollbackOperator):
         self.component = component
         self.drills = drills
         self.runs = runs
+        self.shares = shares
         self.conflicts = conflicts
         self.fill = fill
         self.certify = certify
@@ -96,6 +100,7 @@ class RollbackTestOperator(RollbackOperator):
             component=self.component,
             drills=self.drills,
             runs=self.runs,
+            shares=self.shares,
             policy=Policy.model_validate({"conflicts": self.conflicts, "fill": dict(self.fill or {})}),
             watch=self.watch,
         )

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollback_provider.core.model import Action, Attribution, Cause, Record, Signal
+from rollback_provider.core.model import Action, Attribution, Cause, Record, Rehearsed, Signal
 from rollback_provider.core.verification import Check, CheckStatus
+from rollback_provider.core.words import plural
 from rollback_provider.report import facts
 from rollback_provider.report.words import duration, moment, number, shorten
 
@@ -107,13 +108,22 @@ def _first_breaches(cause: Cause | None) -> Iterator[tuple[datetime, str]]:
 def _estimates(record: Record) -> Part:
     found = [(step, facts.step_seconds(step), step.estimate) for step in record.execution.steps]
     known = [(step.title, real, expected) for step, real, expected in found if real is not None and expected]
-    if not known:
-        return Part("Estimate against real")
     rows = [(title, duration(expected), duration(real), _off(real, expected)) for title, real, expected in known]
-    real, expected = sum(each[1] for each in known), sum(each[2] for each in known)
     if len(rows) > 1:
+        real, expected = sum(each[1] for each in known), sum(each[2] for each in known)
         rows.append(("Together", duration(expected), duration(real), _off(real, expected)))
-    return Part("Estimate against real", (), ("Step", "Expected", "Took", "Off by"), tuple(rows))
+    lines = (_as_rehearsed(record.rehearsed),) if record.rehearsed else ()
+    return Part("Estimate against real", lines, ("Step", "Expected", "Took", "Off by") if rows else (), tuple(rows))
+
+
+def _as_rehearsed(said: Rehearsed) -> str:
+    between = (
+        "" if said.low is None or said.high is None else f", between {duration(said.low)} and {duration(said.high)}"
+    )
+    text = f"Planning and execution were rehearsed on {plural(said.rows, 'row')} to take {duration(said.expected)}{between}"
+    if said.took is None:
+        return f"{text}; it is not finished"
+    return f"{text}; they took {duration(said.took)}: off by {_off(said.took, said.expected)} (certificate {said.certificate_id})"
 
 
 def _off(real: float, expected: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rollback_provider import __version__
 from rollback_provider.core.rehearsal import figures
 from rollback_provider.core.rehearsal.drills import DRILLS
-from rollback_provider.core.rehearsal.model import Rehearsal, Trial
+from rollback_provider.core.rehearsal.model import Estimate, Expected, Rehearsal, Trial
 from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.words import plural
 from rollback_provider.report.html import environment
@@ -25,6 +25,7 @@ def rehearsal_to_markdown(rehearsal: Rehearsal) -> str:
         section("What was tried, and what happened", _trials(rehearsal)),
         *(_problems(trial) for trial in rehearsal.trials if trial.status is CheckStatus.FAILED),
         section("Figures", *_figures(rehearsal)),
+        section("How long the rollback takes", *_estimate(rehearsal.estimate)),
         section("What is not covered", listed(rehearsal.uncovered)),
         f"Rehearsal {code(rehearsal.id)} of snapshot {code(rehearsal.snapshot_id)}.",
     )
@@ -45,6 +46,9 @@ def rehearsal_to_html(rehearsal: Rehearsal) -> str:
             phases=figures.phases(rehearsal),
             steps=figures.steps(rehearsal),
             locks=figures.locks(rehearsal),
+            basis=basis,
+            expected=expected,
+            timed=timed,
             shown=SHOWN,
             version=__version__,
         )
@@ -69,6 +73,30 @@ def sentence(rehearsal: Rehearsal) -> str:
     )
 
 
+def expected(each: Expected) -> str:
+    """An expected time, and how far the measurements leave it open."""
+    between = (
+        "" if each.low is None or each.high is None else f", between {duration(each.low)} and {duration(each.high)}"
+    )
+    return f"{duration(each.p50)}{between}"
+
+
+def basis(estimate: Estimate) -> str:
+    """What an estimate rests on."""
+    sizes = " and ".join(f"{number(rows)}" for rows in estimate.measured)
+    how = "measured" if estimate.measured == (estimate.rows,) else "a line through what was measured"
+    return f"For {plural(estimate.rows, 'row')}: {how} on copies of {sizes} rows, {plural(estimate.trials, 'trial')}."
+
+
+def timed(estimate: Estimate) -> list[tuple[str, str, Expected]]:
+    """Kind, name and expected time of all that was estimated, the rollback as a whole first."""
+    return [
+        ("rollback", "planning and execution", estimate.rollback),
+        *(("phase", name, each) for name, each in estimate.phases.items()),
+        *(("step", name, each) for name, each in estimate.steps.items()),
+    ]
+
+
 def facts(rehearsal: Rehearsal) -> list[tuple[str, str]]:
     """What one wants to know of it at a glance."""
     return [
@@ -77,12 +105,18 @@ def facts(rehearsal: Rehearsal) -> list[tuple[str, str]]:
         ("Took", duration(rehearsal.finished - rehearsal.created)),
         ("Copy", f"{rehearsal.size}, {plural(rehearsal.rows, 'row')}, {rehearsal.versions.get('copy', '')}"),
         ("Drills passed", ", ".join(rehearsal.drills) or "none"),
+        (
+            "A rollback of all rows takes",
+            expected(rehearsal.estimate.rollback) if rehearsal.estimate else "not measured",
+        ),
         ("Engine", rehearsal.versions.get("engine", "")),
     ]
 
 
 def trial_title(trial: Trial) -> str:
     """What was tried."""
+    if trial.share is not None:
+        return f"undisturbed, on {trial.share:.0%} of the rows"
     if not trial.drill:
         return "undisturbed"
     drill = DRILLS.get(trial.drill)
@@ -127,6 +161,13 @@ def _problems(trial: Trial) -> str:
     return section(
         f"What is wrong after {escape(trial_title(trial))}", escape(trial.detail), listed([*found[:SHOWN], *more])
     )
+
+
+def _estimate(estimate: Estimate | None) -> list[str]:
+    if estimate is None:
+        return []
+    rows = [(kind, escape(name), expected(each)) for kind, name, each in timed(estimate)]
+    return [basis(estimate), table(["", "What", "Expected"], rows)]
 
 
 def _figures(rehearsal: Rehearsal) -> list[str]:

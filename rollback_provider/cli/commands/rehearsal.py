@@ -45,6 +45,7 @@ def rehearse(session: Session) -> int:
         component=arguments.component,
         drills=ALL_DRILLS if "all" in arguments.drill else arguments.drill,
         runs=arguments.runs,
+        shares=arguments.share,
         policy=Policy(conflicts=arguments.conflicts, fill=dict(arguments.fill)),
         seed=arguments.seed,
         watch=session.interrupt.watch,
@@ -116,6 +117,8 @@ def _trials(rehearsal: Rehearsal) -> Table:
 
 
 def _facts(found: Certificate) -> list[tuple[str, str]]:
+    from rollback_provider.report.rehearsal import expected
+
     return [
         ("Id", found.id),
         ("Migration", found.migration),
@@ -123,6 +126,7 @@ def _facts(found: Certificate) -> list[tuple[str, str]]:
         ("Issued", f"{found.created:%Y-%m-%d %H:%M} UTC by {found.actor}"),
         ("Expires", f"{found.expires:%Y-%m-%d %H:%M} UTC"),
         ("Drills passed", ", ".join(found.drills) or "none"),
+        ("A rollback of all rows takes", expected(found.estimate.rollback) if found.estimate else "not measured"),
         ("Copy", f"{found.size}, {found.rows:,} rows, {found.versions.get('copy', '')}"),
         ("Engine", found.versions.get("engine", "")),
         ("Schema", found.schema_fingerprint[:16]),

@@ -15,9 +15,9 @@ from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import CertificateError, ConfigurationError, NotFoundError
 from rollback_provider.core.model import ComponentState, utcnow
 from rollback_provider.core.rehearsal.figures import phases
-from rollback_provider.core.rehearsal.model import Kept, Rehearsal, Size
-from rollback_provider.core.rehearsal.records import load_under, names_under
-from rollback_provider.core.repository import Store, digest_of, make_id
+from rollback_provider.core.rehearsal.model import Estimate, Kept, Rehearsal, Size
+from rollback_provider.core.rehearsal.records import load_named, load_under
+from rollback_provider.core.repository import Store, digest_of, make_id, slug
 
 PREFIX = "certificates/"
 _LEAST_KEY = 16
@@ -45,6 +45,7 @@ class Certificate(Kept):
     :param schema_fingerprint: of the schema that the migration was rehearsed on
     :param versions: of this package (``engine``) and of the copy's server
     :param drills: those that passed
+    :param estimate: how long the rollback of all rows takes, where that was measured
     :param uncovered: what the rehearsal says nothing about
     :param seconds: median and 95th percentile of each phase, undisturbed
     """
@@ -63,6 +64,7 @@ class Certificate(Kept):
     rows: int
     drills: tuple[str, ...]
     seconds: dict[str, tuple[float, float]]
+    estimate: Estimate | None = None
     uncovered: tuple[str, ...] = ()
     signature: Signature
 
@@ -119,6 +121,7 @@ def issue(
         rows=rehearsal.rows,
         drills=rehearsal.drills,
         seconds={name: tuple(spread) for name, spread in phases(rehearsal).items()},
+        estimate=rehearsal.estimate,
         uncovered=rehearsal.uncovered,
         signature=Signature(algorithm="hmac-sha256", key=_key_name(_secret(key)))
         if key
@@ -146,7 +149,9 @@ def load_certificate(store: Store, certificate_id: str) -> Certificate:
 
 def certificates(store: Store, migration: str) -> list[Certificate]:
     """All of a migration, the newest first."""
-    found = [load_certificate(store, name) for name in names_under(store, PREFIX)]
+    beginning = f"{slug(f'certificate-{migration}')}-"
+    names = [name for name in store.names(PREFIX) if name.rpartition("/")[2].startswith(beginning)]
+    found = [load_named(store, name, Certificate, "certificate") for name in names]
     return sorted((each for each in found if each.migration == migration), key=lambda each: each.created, reverse=True)
 
 

@@ -19,11 +19,13 @@ class Place:
     :param connection: of a server for them, which names the database that is made and dropped; None for a server of their own on this
         machine
     :param rows: of each table, where the copy is sampled
+    :param share: of each table's rows, in the place of `rows`
     """
 
     connection: Connection | None = None
     size: Size = "full"
     rows: int = 1000
+    share: float | None = None
 
 
 class Writer(Protocol):

@@ -18,8 +18,8 @@ class Spread(NamedTuple):
 
 
 def undisturbed(rehearsal: Rehearsal) -> list[Trial]:
-    """The trials without a fault that passed: those whose times mean something."""
-    return [trial for trial in rehearsal.trials if not trial.drill and trial.status is CheckStatus.PASSED]
+    """The trials without a fault that passed, on copies of the size that was asked for: those whose times mean something."""
+    return [t for t in rehearsal.trials if not t.drill and t.share is None and t.status is CheckStatus.PASSED]
 
 
 def phases(rehearsal: Rehearsal) -> dict[str, Spread]:

@@ -110,8 +110,41 @@ class StepTime(Model):
     seconds: float
 
 
+class Expected(Model):
+    """A time that is expected, in seconds.
+
+    :param low: and `high`: how far the measurements leave it open; None where there is only one
+    """
+
+    p50: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Estimate(Model):
+    """How long a rollback is expected to take on all rows of the snapshot; made by :mod:`~rollback_provider.core.rehearsal.estimate`.
+
+    :param rows: of the snapshot
+    :param measured: rows of the copies that it rests on, each once
+    :param trials: how many it rests on
+    :param rollback: planning and execution together
+    :param phases: by name: ``generate``, ``execute``, ``verify``
+    :param steps: by title, those that every copy's rollback had
+    """
+
+    rows: int
+    measured: tuple[int, ...]
+    trials: int
+    rollback: Expected
+    phases: dict[str, Expected] = Field(default_factory=dict)
+    steps: dict[str, Expected] = Field(default_factory=dict)
+
+
 class Trial(Model):
     """The migration, the writer and the rollback, once through, undisturbed or with one fault.
+
+    :param rows: of its copy
+    :param share: of the snapshot's rows, where it was run for the estimate on a copy of its own
 
     :param drill: the fault's name; empty for none
     :param injected: how often it struck
@@ -124,6 +157,8 @@ class Trial(Model):
     """
 
     drill: str = ""
+    rows: int = 0
+    share: float | None = None
     status: CheckStatus
     detail: str = ""
     injected: int = 0
@@ -146,6 +181,7 @@ class Rehearsal(Kept):
     :param schema_fingerprint: of the original's schema, as in the snapshot
     :param versions: of the engine, of the copy's server and of the original's
     :param size: of the copy
+    :param estimate: of the rollback of all rows; None where nothing was measured that it could rest on
     :param uncovered: what the rehearsal says nothing about, each a sentence
     """
 
@@ -162,6 +198,7 @@ class Rehearsal(Kept):
     rows: int
     seed: int
     trials: tuple[Trial, ...]
+    estimate: Estimate | None = None
     uncovered: tuple[str, ...] = ()
 
     @property

@@ -21,6 +21,12 @@ def load_under(store: Store, prefix: str, wanted: str, model: type[K], what: str
     name = next((each for each in store.names(prefix) if each.rpartition("/")[2] == wanted), None)
     if name is None:
         raise NotFoundError(f"There is no {what} {wanted!r} in {store.url}")
+    return load_named(store, name, model, what)
+
+
+def load_named(store: Store, name: str, model: type[K], what: str) -> K:
+    """A record by its name in the store. Raises NotFoundError, IntegrityError."""
+    wanted = name.rpartition("/")[2]
     document = store.read(name)
     record = parse(model, document, f"The {what} {wanted!r}")
     if record.id != wanted or not wanted.endswith(make_id("", record.created, document).rsplit("-", 1)[1]):

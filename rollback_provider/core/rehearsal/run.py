@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
+from itertools import count
 
 from rollback_provider import __version__
 from rollback_provider.core.component import Component, Connection, Progress
@@ -11,6 +13,7 @@ from rollback_provider.core.model import ComponentState, Policy, Snapshot, utcno
 from rollback_provider.core.registry import build
 from rollback_provider.core.rehearsal.copies import Copies, Place, Rehearsable
 from rollback_provider.core.rehearsal.drills import DRILLS, Drill, ExecuteApart
+from rollback_provider.core.rehearsal.estimate import estimate
 from rollback_provider.core.rehearsal.model import Migration, Rehearsal, Trial
 from rollback_provider.core.rehearsal.records import load_under, names_under
 from rollback_provider.core.rehearsal.trial import TrialRun
@@ -34,6 +37,7 @@ def rehearse(
     component: str | None = None,
     drills: Collection[str] = (),
     runs: int = 1,
+    shares: Collection[float] = (),
     policy: Policy | None = None,
     seed: int = 1,
     watch: Callable[[Component], None] = lambda _: None,
@@ -48,34 +52,45 @@ def rehearse(
     :param component: which of the snapshot's is rehearsed; not needed where only one can be
     :param drills: names of :data:`~rollback_provider.core.rehearsal.drills.DRILLS`
     :param runs: how often it runs undisturbed, for the figures
+    :param shares: of each table's rows: it runs undisturbed on copies of these sizes, too, each as often as `runs` says, for an estimate
+        of the time that all rows take
     :param seed: of the writer; the same one writes the same things
 
     Raises ConfigurationError, NotFoundError, UnsupportedError, what making the copy raises, and StepFailedError where the migration fails.
     """
     if runs < 1:
         raise ConfigurationError("A rehearsal runs at least once")
+    _refuse_shares(shares, place)
     chosen = _drills(drills)
     created = utcnow()
     snapshot = Repository(store).snapshot(snapshot_id)
     state, subject = _subject(snapshot, component)
-    trials: list[Trial] = []
+    rows = int(state.summary.get("rows", 0))
+    seeds = count(seed)
+
+    def trial(copies: Copies, drill: Drill, share: float | None = None) -> Trial:
+        what = drill.title if share is None else f"{drill.title}, on {share:.0%} of the rows"
+        progress.message(f"{state.spec.name}: rehearsing, {what}")
+        with copies.fresh() as copy:
+            run = TrialRun(
+                copy,
+                workspace,
+                state.spec,
+                migration,
+                drill,
+                apart,
+                progress,
+                policy=policy or Policy(),
+                seed=None if place.size == "schema" else next(seeds),
+                watch=watch,
+            )
+            return run.run().model_copy(update={"rows": copies.rows, "share": share})
+
     with subject.copies(state, place, store, progress) as copies:
-        for number, drill in enumerate([*([Drill()] * runs), *chosen]):
-            progress.message(f"{state.spec.name}: rehearsing, {drill.title}")
-            with copies.fresh() as copy:
-                run = TrialRun(
-                    copy,
-                    workspace,
-                    state.spec,
-                    migration,
-                    drill,
-                    apart,
-                    progress,
-                    policy=policy or Policy(),
-                    seed=None if place.size == "schema" else seed + number,
-                    watch=watch,
-                )
-                trials.append(run.run())
+        trials = [trial(copies, drill) for drill in [*([Drill()] * runs), *chosen]]
+    for share in shares:
+        with subject.copies(state, replace(place, size="sampled", share=share), store, progress) as smaller:
+            trials += [trial(smaller, Drill(), share) for _ in range(runs)]
     draft = Rehearsal(
         id="",
         snapshot_id=snapshot.id,
@@ -93,6 +108,7 @@ def rehearse(
         rows=copies.rows,
         seed=seed,
         trials=tuple(trials),
+        estimate=estimate(trials, rows, whole=place.size == "full"),
         uncovered=_uncovered(snapshot, state, place, copies, migration, trials),
     )
     rehearsal = draft.model_copy(update={"id": make_id(f"rehearsal-{snapshot.migration}", created, draft.to_json())})
@@ -116,6 +132,21 @@ def _drills(names: Collection[str]) -> list[Drill]:
             f"There is no drill {', '.join(map(repr, unknown))}", next_step=f"Name some of: {', '.join(DRILLS)}"
         )
     return [DRILLS[name] for name in names]
+
+
+def _refuse_shares(shares: Collection[float], place: Place) -> None:
+    if not shares:
+        return
+    if place.size != "sampled":
+        raise ConfigurationError(
+            f"Shares are for a copy of the size sampled, not {place.size}",
+            next_step="Leave them out: full size measures the time itself, and without rows there is none",
+        )
+    if len(set(shares)) < 2 or not all(0 < share < 1 for share in shares):
+        raise ConfigurationError(
+            f"An estimate takes two different shares between 0 and 1, not {', '.join(f'{share:g}' for share in shares)}",
+            next_step="Give two, such as 0.05 and 0.2",
+        )
 
 
 def _never(connection_id: str) -> Connection:
@@ -157,6 +188,11 @@ def _uncovered(
         found.append("the copy held no rows, and nothing was written to it: nothing is said of rows, times and locks")
     elif place.size == "sampled":
         found.append(f"the copy held a sample of {copies.rows:,} rows: times are not those of the original")
+    steps = {tuple(step.title for step in trial.steps) for trial in trials if trial.share is not None}
+    if len(steps) > 1:
+        found.append(
+            "the rollback had other steps on the smaller copies than on the larger: the estimate may be far off"
+        )
     if migration.quiet:
         found.append("nobody wrote while the migration ran: it vouches that this is so in production, too")
     missing = [name for name in DRILLS if name not in {trial.drill for trial in trials}]

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 from rollback_provider.components.postgres.base import Base
@@ -69,8 +70,13 @@ def roles_in(catalog: Catalog) -> frozenset[str]:
 
 def _some_rows(snapshot: ComponentState, catalog: Catalog, place: Place, blobs: Overlay) -> str:
     base = Base(snapshot.payload["rows"], snapshot.payload["deltas"], blobs)
-    rows = place.rows if place.size == "sampled" else 0
-    chosen = sample(base, catalog.tables(), _leaves(catalog), rows)
+
+    def wanted(rows: int) -> int:
+        if place.size == "schema":
+            return 0
+        return min(rows, place.rows if place.share is None else ceil(rows * place.share))
+
+    chosen = sample(base, catalog.tables(), _leaves(catalog), wanted)
     tables = {table.oid: table for table in catalog.tables()}
     return save_rows((_rows(tables[oid], lines, blobs) for oid, lines in chosen.items()), blobs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.rows import NULL
@@ -14,21 +14,24 @@ _Wanted = dict[tuple[int, tuple[int, ...]], set[bytes]]
 """Values that rows of a table must be there for: by the oid of what is referred to, and its columns."""
 
 
-def sample(base: Base, tables: Sequence[Table], leaves: Mapping[int, Sequence[int]], rows: int) -> dict[int, Lines]:
-    """About `rows` rows of each table, evenly spread, and all that they refer to.
+def sample(
+    base: Base, tables: Sequence[Table], leaves: Mapping[int, Sequence[int]], wanted: Callable[[int], int]
+) -> dict[int, Lines]:
+    """Some rows of each table, evenly spread, and all that they refer to.
 
+    :param wanted: how many, of a table that has so many
     :param leaves: tables that hold the rows of a partitioned one, by its oid
     """
     by_oid = {table.oid: table for table in tables if table.oid in base.tables}
-    chosen: dict[int, Lines] = {oid: dict.fromkeys(_spread(base, oid, rows)) for oid in by_oid}
+    chosen: dict[int, Lines] = {oid: dict.fromkeys(_spread(base, oid, wanted(base.rows(oid)))) for oid in by_oid}
     fresh: dict[int, Iterable[bytes]] = {oid: list(lines) for oid, lines in chosen.items()}
     met: _Wanted = {}
-    while wanted := _wanted(by_oid, fresh, met):
+    while missing := _wanted(by_oid, fresh, met):
         fresh = {}
         for oid, table in by_oid.items():
             mine = {
                 places: values
-                for (target, columns), values in wanted.items()
+                for (target, columns), values in missing.items()
                 if oid == target or oid in leaves.get(target, ())
                 if (places := _places(table, columns)) is not None
             }
@@ -39,12 +42,13 @@ def sample(base: Base, tables: Sequence[Table], leaves: Mapping[int, Sequence[in
     return chosen
 
 
-def _spread(base: Base, oid: int, rows: int) -> Iterator[bytes]:
-    every = max(1, base.rows(oid) // rows) if rows else 0
+def _spread(base: Base, oid: int, wanted: int) -> Iterator[bytes]:
+    """So many rows of a table, one in each of as many equal parts."""
+    total = base.rows(oid)
     number = 0
     for lines in base.lines(oid):
         for line in lines:
-            if every and number % every == 0 and number < rows * every:
+            if (number + 1) * wanted // total > number * wanted // total:
                 yield line
             number += 1
 
