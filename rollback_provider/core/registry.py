@@ -33,6 +33,7 @@ BUILT_IN = {
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
     "powerdns": "rollback_provider.components.dns.powerdns:PowerdnsComponent",
     "release": "rollback_provider.components.deployments.release:ReleaseComponent",
+    "route53": "rollback_provider.components.dns.route53:Route53Component",
     "ssm": "rollback_provider.components.configuration.ssm:SsmComponent",
     "unleash": "rollback_provider.components.flags.unleash:UnleashComponent",
 }
