@@ -28,6 +28,7 @@ BUILT_IN = {
     "flagd": "rollback_provider.components.flags.flagd:FlagdComponent",
     "haproxy": "rollback_provider.components.traffic.haproxy:HaproxyComponent",
     "kubernetes": "rollback_provider.components.deployments.kubernetes:KubernetesComponent",
+    "lambda_alias": "rollback_provider.components.deployments.lambda_alias:LambdaAliasComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
     "opentofu": "rollback_provider.components.infrastructure.opentofu:OpentofuComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",

@@ -11,6 +11,7 @@ from rollback_provider.core.errors import ComponentUnavailableError, PermissionD
 from rollback_provider.core.repository import Store
 from tests.contract.suite import Scenario
 from tests.contract.test_elbv2 import Elbv2Harness
+from tests.contract.test_lambda_alias import LambdaAliasHarness
 from tests.contract.test_route53 import Route53Harness
 from tests.contract.test_ssm import SsmHarness
 from tests.fix_store import S3
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "elbv2": Kind(Elbv2Harness, "elbv2", "DescribeListeners", "ModifyRule"),
+    "lambda_alias": Kind(LambdaAliasHarness, "lambda", "ListAliases", "UpdateAlias"),
     "route53": Kind(Route53Harness, "route53", "ListResourceRecordSets", "ChangeResourceRecordSets"),
     "ssm": Kind(SsmHarness, "ssm", "GetParametersByPath", "PutParameter"),
 }

@@ -35,6 +35,8 @@ class Gate:
 
     def __init__(self, endpoint: str) -> None:
         self.asked: list[str] = []
+        self.bodies: dict[str, bytes] = {}
+        """What was sent last, by operation, of those that it is told to trouble."""
         self._troubles: dict[tuple[str, str], Trouble] = {}
         gate = self
 
@@ -44,6 +46,7 @@ class Gate:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 operation, trouble = gate._trouble(self.command, self.path, self.headers, body)
                 gate.asked.append(operation)
+                gate.bodies[operation] = body
 
                 def passed_on() -> httpx.Response:
                     return httpx.request(
