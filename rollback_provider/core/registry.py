@@ -22,6 +22,7 @@ BUILT_IN = {
     "caddy": "rollback_provider.components.traffic.caddy:CaddyComponent",
     "ansible": "rollback_provider.components.configuration.ansible:AnsibleComponent",
     "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
+    "ecs": "rollback_provider.components.deployments.ecs:EcsComponent",
     "elbv2": "rollback_provider.components.traffic.elbv2:Elbv2Component",
     "etcd": "rollback_provider.components.configuration.etcd:EtcdComponent",
     "files": "rollback_provider.components.configuration.files:FilesComponent",

@@ -10,6 +10,7 @@ import pytest
 from rollback_provider.core.errors import ComponentUnavailableError, PermissionDeniedError
 from rollback_provider.core.repository import Store
 from tests.contract.suite import Scenario
+from tests.contract.test_ecs import EcsHarness
 from tests.contract.test_elbv2 import Elbv2Harness
 from tests.contract.test_lambda_alias import LambdaAliasHarness
 from tests.contract.test_route53 import Route53Harness
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "ecs": Kind(EcsHarness, "ecs", "DescribeServices", "UpdateService"),
     "elbv2": Kind(Elbv2Harness, "elbv2", "DescribeListeners", "ModifyRule"),
     "lambda_alias": Kind(LambdaAliasHarness, "lambda", "ListAliases", "UpdateAlias"),
     "route53": Kind(Route53Harness, "route53", "ListResourceRecordSets", "ChangeResourceRecordSets"),
