@@ -63,5 +63,5 @@ def test_a_rehearsal_on_a_server_of_its_own(database: Database, file_store: Snap
     """The one that is started here, and gone afterwards."""
     subject = Subject(database, file_store, tmp_path)
     rehearsal = subject.rehearse(scratch=None)
-    assert rehearsal.status == "passed"
+    assert rehearsal.status == "passed", rehearsal.trials
     assert rehearsal.versions["copy"].startswith("PostgreSQL 18.")

@@ -100,7 +100,7 @@ def test_a_function_and_what_it_raises(subject: Subject, monkeypatch: pytest.Mon
     (subject.folder / "shop_migration.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(str(subject.folder))
     rehearsal = subject.rehearse({"function": "shop_migration:good"})
-    assert rehearsal.status == "passed"
+    assert rehearsal.status == "passed", rehearsal.trials
     with pytest.raises(StepFailedError, match=r"shop_migration:bad has failed: ValueError: what a mess.*thrown away"):
         subject.rehearse({"function": "shop_migration:bad"})
     assert subject.databases() == {subject.database.name}
