@@ -159,39 +159,84 @@ def run_dag(dags: Callable[[str], Any]) -> Callable[..., Run]:
 
 @pytest.fixture
 def run_on_events(dags: Callable[[str], Any]) -> Callable[..., Run]:
-    """Runs a DAG that is scheduled on an asset, once for events of that asset with these extras."""
+    """Runs a DAG that is scheduled on an asset, once for events of that asset with these extras; without any, as if by hand.
+
+    Events come through the function behind the REST API, and the scheduler makes the run of them. It takes several for one run where the
+    DAG was paused when all but the last came.
+    """
 
     def run(dag_id: str, *extras: dict[str, Any]) -> Run:
         from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-        from airflow.models.asset import AssetEvent, AssetModel
-        from airflow.serialization.serialized_objects import DagSerialization
+        from airflow.models.dag import DagModel
+        from airflow.models.dagrun import DagRun
         from airflow.utils.session import create_session
-        from airflow.utils.state import DagRunState
-        from airflow.utils.types import DagRunTriggeredByType, DagRunType
         from sqlalchemy import select
 
-        dag, now = dags(dag_id), datetime.now(UTC)
+        dag, folder = dags(dag_id), FOLDERS["samples"]
         DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]  # Airflow gives it no types
-        folder = FOLDERS["samples"]
         sync_bag_to_db(BundleDagBag(folder, bundle_path=folder, bundle_name="samples"), "samples", None)
+        for number, extra in enumerate(extras, 1):
+            with create_session() as session:
+                model = session.get(DagModel, dag_id)
+                assert model
+                model.is_paused = number < len(extras)
+                session.flush()
+                _tell_of_event(dag_id, extra, session)
+        if extras:
+            _schedule()
+        else:
+            _start(dag)
         with create_session() as session:
-            asset = session.scalars(select(AssetModel).where(AssetModel.scheduled_dags.any(dag_id=dag_id))).one()
-            dag_run = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).create_dagrun(
-                run_id=f"asset_triggered__{now.isoformat()}",
-                run_after=now,
-                run_type=DagRunType.ASSET_TRIGGERED,
-                triggered_by=DagRunTriggeredByType.ASSET,
-                state=DagRunState.RUNNING,
-                session=session,
-            )
-            events = [AssetEvent(asset_id=asset.id, extra=extra, timestamp=datetime.now(UTC)) for extra in extras]
-            dag_run.consumed_asset_events.extend(events)
+            newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1)
+            dag_run = session.scalars(newest).one()
+            dag_run.state = "running"  # the scheduler's next round: to SQLite a run of this second is not due yet
             session.flush()
             session.expunge(dag_run)
         return Run(dag, dag_run).go_on()
 
     return run
+
+
+def _tell_of_event(dag_id: str, extra: dict[str, Any], session: Any) -> None:
+    """What a client of the REST API does, who knows the asset on which the DAG is scheduled."""
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.core_api.datamodels.assets import CreateAssetEventsBody
+    from airflow.api_fastapi.core_api.routes.public.assets import create_asset_event
+    from airflow.models.asset import AssetModel
+    from sqlalchemy import select
+
+    asset = session.scalars(select(AssetModel).where(AssetModel.scheduled_dags.any(dag_id=dag_id))).one()
+    body = CreateAssetEventsBody(asset_id=asset.id, extra=dict(extra))
+    create_asset_event(body, session, SimpleAuthManagerUser(username="ada", role="admin"))
+
+
+def _schedule() -> None:
+    """What the scheduler does in one of its rounds: makes the runs that are due."""
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.utils.session import create_session
+    from airflow.utils.sqlalchemy import prohibit_commit
+
+    scheduler = SchedulerJobRunner(Job())  # type: ignore[no-untyped-call]  # Airflow gives it no types
+    with create_session() as session, prohibit_commit(session) as guard:  # type: ignore[no-untyped-call]
+        scheduler._create_dagruns_for_dags(guard, session)
+
+
+def _start(dag: Any) -> None:
+    """What a person does who triggers it."""
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    now = datetime.now(UTC)
+    DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).create_dagrun(
+        run_id=f"manual__{now.isoformat()}",
+        run_after=now,
+        run_type=DagRunType.MANUAL,
+        triggered_by=DagRunTriggeredByType.UI,
+        state=DagRunState.RUNNING,
+    )
 
 
 def _answer(dag_id: str, option: str) -> None:
