@@ -21,7 +21,7 @@ from rollback_provider.core.lookup import snapshots_of, used_by
 from rollback_provider.core.model import Cause, Record, Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
-from rollback_provider.core.tracking import begin_tracking, was_tracked
+from rollback_provider.core.tracking import begin_tracking, end_tracking, was_tracked
 from rollback_provider.hooks.cause import told_causes
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import run_label, task_actor
@@ -112,6 +112,8 @@ class GuardedSnapshotOperator(RollbackSnapshotOperator):
     def run_in(self, context: Any) -> str:
         """Takes the snapshot, or finds the one this run took before; returns its id."""
         if self.work.migration_waits(context) or self.work.never_ran(context):
+            if self.track and context["ti"].try_number > 1:
+                self._end_earlier_tracking(context)
             snapshot_id = super().run_in(context)
             if self.track:
                 begin_tracking(
@@ -127,6 +129,12 @@ class GuardedSnapshotOperator(RollbackSnapshotOperator):
             return snapshot_id
         store = self.open_store()
         earlier = self._earlier(store, context)
+        if earlier is None:
+            raise ConfigurationError(
+                f"The migration of this run has begun, and its snapshot is not in {store.url}",
+                state="No new snapshot was taken: it would hold the migrated state",
+                next_step="Put the snapshot back into the store, or roll back by hand",
+            )
         rollback_id = used_by(Repository(store), earlier)
         if rollback_id and self.work.verification_waits(context):
             raise ConfigurationError(
@@ -139,15 +147,21 @@ class GuardedSnapshotOperator(RollbackSnapshotOperator):
         )
         return earlier.id
 
-    def _earlier(self, store: Store, context: Any) -> Snapshot:
+    def _earlier(self, store: Store, context: Any) -> Snapshot | None:
+        """The newest snapshot that this run has taken."""
         mine = f"{run_label(context)}/"
-        for snapshot in snapshots_of(Repository(store), self.migration):
-            if snapshot.actor.startswith(mine):
-                return snapshot
-        raise ConfigurationError(
-            f"The migration of this run has begun, and its snapshot is not in {store.url}",
-            state="No new snapshot was taken: it would hold the migrated state",
-            next_step="Put the snapshot back into the store, or roll back by hand",
+        found = snapshots_of(Repository(store), self.migration)
+        return next((snapshot for snapshot in found if snapshot.actor.startswith(mine)), None)
+
+    def _end_earlier_tracking(self, context: Any) -> None:
+        """Ends what an earlier try of this run began to track, and did not live to tell anybody of."""
+        store = self.open_store()
+        earlier = self._earlier(store, context)
+        if earlier is None or not was_tracked(store, earlier.id):
+            return
+        end_tracking(store, earlier.id, airflow_connections, self.progress, actor=task_actor(context), watch=self.watch)
+        self.log.warning(
+            "An earlier try has begun to track with snapshot %s, which is ended: this try takes a new one", earlier.id
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +15,6 @@ from rollback_provider.guard import rollback_guard
 from rollback_provider.store import SnapshotStore
 from tests.airflow.scenario import BEFORE, FragileComponent
 from tests.fix_airflow import Run
-from tests.fix_postgres import Database
 
 ROLLBACK = ("rollback.generate", "rollback.execute", "rollback.verify")
 
@@ -288,22 +286,6 @@ def test_a_guard_without_a_check_that_makes_sense_is_refused(checks: list[dict[s
         rollback_guard(
             migration="shop", components=[{"kind": "memory", "name": "shop"}], migrate=task(lambda: None), checks=checks
         )
-
-
-def test_a_tracked_migration_that_is_killed_is_taken_back_and_applications_are_not(
-    run_dag: Callable[..., Run], memory_store: SnapshotStore, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database.run(
-        "create table orders (id int primary key, total int); insert into orders values (1, 10), (2, 20), (3, 30)"
-    )
-    fields = {"conn_type": "postgres", "host": database.socket, "login": "postgres", "schema": database.name}
-    monkeypatch.setenv("AIRFLOW_CONN_ORDERS_DB", json.dumps(fields))
-    run = run_dag("tracked", {"store": memory_store.url, "dsn": database.dsn})
-    assert ended(run) == ("failed", "ROLLED_BACK")
-    assert database.rows("select * from orders order by id") == [(1, 10), (2, 20), (3, 31)]
-    record = load_record(memory_store, run.xcom("rollback.verify"))
-    assert record.attribution == "triggers"
-    assert not database.rows("select from pg_namespace where nspname = 'rollback_tracking'")
 
 
 def test_nobody_can_vouch_for_quiet_and_ask_for_tracking() -> None:
