@@ -99,7 +99,7 @@ def upgrade():
 def test_a_function_and_what_it_raises(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     (subject.folder / "shop_migration.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(str(subject.folder))
-    rehearsal = subject.rehearse({"function": "shop_migration:good"})
+    rehearsal = subject.rehearse({"function": "shop_migration:good", "lock": ["orders"]})
     assert rehearsal.status == "passed", rehearsal.trials
     with pytest.raises(StepFailedError, match=r"shop_migration:bad has failed: ValueError: what a mess.*thrown away"):
         subject.rehearse({"function": "shop_migration:bad"})
