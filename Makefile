@@ -106,8 +106,11 @@ tools: $(STAMP) $(PARTS) ## Take every kind of downgrade back through every migr
 	@$(BIN)/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-corpus: $(STAMP) ## Walk MLflow's 66 migrations, each rolled back and compared
-	$(BIN)/python -m benchmarks.corpus
+# One alone: make corpus PROJECTS=mlflow
+PROJECTS ?= mlflow airflow pretix
+
+corpus: $(STAMP) ## Walk the migrations of MLflow, Airflow and pretix, each rolled back and compared
+	@for project in $(PROJECTS); do $(BIN)/python -m benchmarks.corpus --project $$project --checkpoint --downgrades || exit; done
 
 bench: $(STAMP) ## Measure against pg_dump and pg_restore on more than 1 GB
 	$(BIN)/python -m benchmarks

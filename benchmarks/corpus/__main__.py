@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if not result.passed:
                     console.print(f"{result.revision}: {_problem(result)}", markup=False, highlight=False)
     console.print(table(results))
+    if empty := [result.revision for result in results if result.empty]:
+        console.print(f"Without rows, which these migrations do not take as they were made up: {', '.join(empty)}")
     if options.results:
         options.results.write_text(json.dumps([asdict(result) for result in results], indent=2))
     return 0 if results and all(result.passed for result in results) else 1

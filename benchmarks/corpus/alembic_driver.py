@@ -1,29 +1,26 @@
-"""Runs a project's Alembic migrations, in the project's own environment; imports nothing of ours.
-
-Commands come in as JSON lines on standard input, each answered by one JSON line: ``{"result": …}`` or ``{"error": …}``.
-One process serves a whole walk, because importing a project can take seconds.
-"""
+"""Runs a project's Alembic migrations; see :mod:`benchmarks.corpus.serving`."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from benchmarks.corpus.serving import serve
+
 
 class Migrations:
     """The Alembic migrations of an installed package.
 
     :param scripts: the package that holds ``env.py`` and ``versions/``
-    :param metadata: ``module:attribute`` of the declarative base whose tables precede the first revision
+    :param metadata: ``module:attribute`` of the declarative base whose tables precede the first revision; empty for none
     """
 
     def __init__(self, scripts: str, metadata: str) -> None:
@@ -38,6 +35,8 @@ class Migrations:
 
     def create(self, url: str) -> None:
         """Creates the tables from which the first revision starts."""
+        if not self._metadata:
+            return
         module, _, name = self._metadata.partition(":")
         engine = create_engine(url)
         getattr(import_module(module), name).metadata.create_all(engine)
@@ -45,32 +44,26 @@ class Migrations:
 
     def upgrade(self, url: str, revision: str) -> None:
         """Upgrades the database to `revision`."""
-        command.upgrade(self._config(url), revision)
+        with self._config(url) as config:
+            command.upgrade(config, revision)
 
     def downgrade(self, url: str, revision: str) -> None:
         """Takes the database back to `revision` (``base`` for the state before the first) in the project's own way."""
-        command.downgrade(self._config(url), revision)
+        with self._config(url) as config:
+            command.downgrade(config, revision)
 
-    def _config(self, url: str) -> Config:
+    @contextmanager
+    def _config(self, url: str) -> Iterator[Config]:
+        """By URL and as a connection: some projects' ``env.py`` reads the one, some the other."""
         config = Config()
         config.set_main_option("script_location", self._location)
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        return config
-
-
-def main() -> None:
-    """Serves commands until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    migrations = Migrations(*sys.argv[1:3])
-    for line in sys.stdin:
-        request: dict[str, Any] = json.loads(line)
-        try:
-            answer = {"result": getattr(migrations, request.pop("do"))(**request)}
-        except Exception as error:  # noqa: BLE001 - whatever a migration raises is the answer
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=answers, flush=True)
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            yield config
+        engine.dispose()
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda: Migrations(*sys.argv[1:3]))

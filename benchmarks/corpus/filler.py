@@ -250,6 +250,8 @@ def _value(column: _Column, pool: Values | None, random: Random) -> str:
         "json": f'{{"number": {number}, "none": null}}',
         "jsonb": f'{{"number": {number}, "none": null}}',
         "uuid": f"{random.getrandbits(128):032x}",
+        "time": f"{number % 24:02}:34:56",
+        "interval": f"{number % 90} days",
         "date": f"20{number % 90 + 10}-{number % 12 + 1:02}-{number % 28 + 1:02}",
         "timestamp": f"20{number % 90 + 10}-{number % 12 + 1:02}-{number % 28 + 1:02} 12:34:56.789",
     }

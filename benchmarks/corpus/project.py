@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -23,7 +24,7 @@ class Project:
     """A project whose migrations are walked.
 
     :param requirements: file, beside this one, of all that its environment holds: what the migrations import, exactly
-    :param driver: program that runs the migrations, and its arguments; see :mod:`benchmarks.corpus.alembic_driver`
+    :param driver: module, beside this one, that runs the migrations, and its arguments
     :param values: by ``table.column``, values that its migrations can read where not any value of the type will do
     """
 
@@ -65,11 +66,13 @@ def driver(project: Project, directory: Path) -> Iterator[Driver]:
     with (
         path.open("w") as log,
         subprocess.Popen(
-            [_environment(project, directory, log), _HERE / program, *arguments],
+            [_environment(project, directory, log), "-m", f"benchmarks.corpus.{program}", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": str(_HERE.parents[1]), "AIRFLOW_HOME": str(directory / "airflow")},
         ) as process,
     ):
         try:

@@ -8,7 +8,7 @@ MLFLOW = Project(
     name="mlflow",
     requirements="mlflow.txt",
     driver=(
-        "alembic_driver.py",
+        "alembic_driver",
         "mlflow.store.db_migrations",
         "mlflow.store.tracking.dbmodels.initial_models:Base",
     ),
@@ -25,4 +25,11 @@ MLFLOW = Project(
     },
 )
 
-PROJECTS = {project.name: project for project in (MLFLOW,)}
+AIRFLOW = Project(
+    name="airflow",
+    requirements="airflow.txt",
+    driver=("alembic_driver", "airflow.migrations", ""),
+)
+PRETIX = Project(name="pretix", requirements="pretix.txt", driver=("django_driver", "pretix.settings"))
+
+PROJECTS = {project.name: project for project in (AIRFLOW, MLFLOW, PRETIX)}

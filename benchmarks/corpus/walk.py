@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import psycopg
+from psycopg import sql
 
 from benchmarks.corpus.compare import State, row_differences, schema_differences, state_of
 from benchmarks.corpus.filler import fill
@@ -22,6 +23,12 @@ from rollback_provider.core.verifier import verify
 from rollback_provider.store import open_store
 
 ACTOR = "corpus"
+_TABLES = """
+    select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relname <> all (%s)
+"""
+_HISTORIES = ("alembic_version", "django_migrations")
+"""Tables that hold which migrations were applied: no row of them is made up."""
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Result:
     :param error: what the rollback raised, or which checks of its own did not pass
     :param again: why the upgrade could not be repeated, or how its schema differs from the first time
     :param seconds: of snapshot, rollback and verification together
+    :param empty: whether it was walked without rows, because the project's own migration does not take those that were made up
     """
 
     revision: str
@@ -59,6 +67,7 @@ class Result:
     error: str = ""
     again: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    empty: bool = False
     downgrade: Downgrade | None = None
 
     @property
@@ -91,7 +100,8 @@ class Walk:
     def run(self, only: Collection[str] = ()) -> Iterator[Result]:
         """Walks the revisions in order and rolls each back; or those of `only`, up to the last of them.
 
-        Where a rollback fails the walk goes on from a copy taken before. Raises ValueError for an unknown revision.
+        Where a rollback fails the walk goes on from a copy taken before, and where a migration fails with the rows that were made up, from
+        one without rows. Raises ValueError for an unknown revision, MigrationFailedError where a migration fails without rows, too.
         """
         self._server.create(self._database)
         self._driver.call("create", url=self._url)
@@ -103,7 +113,7 @@ class Walk:
         for revision in revisions[: last + 1]:
             with psycopg.connect(self._server.dsn(self._database), autocommit=True) as connection:
                 random = Random(revision)
-                fill(connection, self._project.values, random, leave=["alembic_version"])
+                fill(connection, self._project.values, random, leave=_HISTORIES)
             if only and revision not in only:
                 self._upgrade(revision)
             else:
@@ -111,8 +121,8 @@ class Walk:
             previous = revision
         self._server.drop(self._database)
 
-    def _visit(self, revision: str, previous: str) -> Result:
-        result = Result(revision)
+    def _visit(self, revision: str, previous: str, *, empty: bool = False) -> Result:
+        result = Result(revision, empty=empty)
         before = state_of(self._server, self._database)
         backup = f"{self._database}_before"
         self._server.create(backup, template=self._database)
@@ -123,7 +133,14 @@ class Walk:
         try:
             snapshot = take_snapshot(store, revision, [spec], self._server.resolve, progress, actor=ACTOR)
             result.seconds += time.monotonic() - started
-            self._upgrade(revision)
+            try:
+                self._upgrade(revision)
+            except MigrationFailedError:
+                if empty:
+                    raise
+                self._server.create(self._database, template=backup)
+                self._empty()
+                return self._visit(revision, previous, empty=True)
             migrated = state_of(self._server, self._database)
             if self._downgrades:
                 result.downgrade = self._own_downgrade(revision, previous, before)
@@ -177,6 +194,13 @@ class Walk:
                 result.again = str(error)
         self._server.drop(self._copy)
         return result
+
+    def _empty(self) -> None:
+        with psycopg.connect(self._server.dsn(self._database), autocommit=True) as connection:
+            tables = connection.execute(_TABLES, [list(_HISTORIES)]).fetchall()
+            connection.execute(
+                sql.SQL("truncate {} cascade").format(sql.SQL(", ").join(sql.Identifier(*name) for name in tables))
+            )
 
     def _upgrade(self, revision: str) -> None:
         self._driver.call("upgrade", url=self._url, revision=revision)
