@@ -95,7 +95,7 @@ class EcsHarness(AwsHarness):
 class TestEcsEmulated(ResourceSuite):
     """The contract, kept by kind ``ecs``."""
 
-    stride = 7
+    stride = 13
 
     @pytest.fixture
     def make_harness(self, s3: S3) -> Callable[[], Harness]:

@@ -22,21 +22,15 @@ _numbers = count(1)
 
 
 @cache
-def checkout(s3: S3) -> str:
-    """A function with the versions 1 to 3."""
-    trust = {
-        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}]
-    }
-    role = s3.client("iam").create_role(RoleName="checkout", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-    functions = s3.client("lambda")
-    functions.create_function(
-        FunctionName="checkout", Runtime="python3.12", Role=role, Handler="f.f", Code={"ZipFile": code(1)}, Publish=True
-    )
-    for number in (2, 3):
-        functions.update_function_code(FunctionName="checkout", ZipFile=code(number), Publish=True)
-    return "checkout"
+def role(s3: S3) -> str:
+    """What functions may do: nothing."""
+    principal = {"Service": "lambda.amazonaws.com"}
+    trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}]}
+    made = s3.client("iam").create_role(RoleName="checkout", AssumeRolePolicyDocument=json.dumps(trust))
+    return str(made["Role"]["Arn"])
 
 
+@cache
 def code(number: int) -> bytes:
     """The code of a version."""
     content = BytesIO()
@@ -46,37 +40,45 @@ def code(number: int) -> bytes:
 
 
 class LambdaAliasHarness(AwsHarness):
-    """Aliases of their own of one function."""
+    """A function with the versions 1 to 3, and its aliases."""
 
     def __init__(self, s3: S3) -> None:
         super().__init__(s3)
-        self._functions, self._function = s3.client("lambda"), checkout(s3)
-        self._number = next(_numbers)
-        self.part = f"{self._function}:{self.name('live')}"
-        options = {"functions": [self._function], "aliases": [self.name("*")]}
+        self._functions, self.function = s3.client("lambda"), f"checkout-{next(_numbers)}"
+        self._functions.create_function(
+            FunctionName=self.function,
+            Runtime="python3.12",
+            Role=role(s3),
+            Handler="f.f",
+            Code={"ZipFile": code(1)},
+            Publish=True,
+        )
+        for number in (2, 3):
+            self._functions.update_function_code(FunctionName=self.function, ZipFile=code(number), Publish=True)
+        self.part = f"{self.function}:live"
+        options = {"functions": [self.function], "aliases": ["*"]}
         self.spec = ComponentSpec(kind="lambda_alias", name="checkout", connection="cloud", options=options)
         self.lead("live", 1)
         self.lead("canary", 1, {"2": 0.1})
         self.lead("old", 1)
 
-    def name(self, alias: str) -> str:
-        """Its name here."""
-        return f"{alias}-{self._number}"
-
     def lead(self, alias: str, version: int, weights: dict[str, float] | None = None, description: str = "") -> None:
         """Makes an alias, or changes it."""
-        there = alias in self.state()
-        getattr(self._functions, "update_alias" if there else "create_alias")(
-            FunctionName=self._function,
-            Name=self.name(alias),
-            FunctionVersion=str(version),
-            Description=description,
-            RoutingConfig={"AdditionalVersionWeights": weights or {}},
-        )
+        parameters = {
+            "FunctionName": self.function,
+            "Name": alias,
+            "FunctionVersion": str(version),
+            "Description": description,
+            "RoutingConfig": {"AdditionalVersionWeights": weights or {}},
+        }
+        try:
+            self._functions.update_alias(**parameters)
+        except self._functions.exceptions.ResourceNotFoundException:
+            self._functions.create_alias(**parameters)
 
     def remove(self, alias: str) -> None:
         """Removes an alias."""
-        self._functions.delete_alias(FunctionName=self._function, Name=self.name(alias))
+        self._functions.delete_alias(FunctionName=self.function, Name=alias)
 
     def migrate(self) -> None:
         """One goes to a new version and back is a part of it, one to it alone; one comes and one goes."""
@@ -103,26 +105,23 @@ class LambdaAliasHarness(AwsHarness):
         return bool(self.state()["live"][1] == {"AdditionalVersionWeights": {"3": 0.25}})
 
     def state(self) -> dict[str, Any]:
-        """All aliases of these names."""
-        found = self._functions.list_aliases(FunctionName=self._function)["Aliases"]
-        tail = self.name("")
+        """All aliases."""
         return {
-            each["Name"].removesuffix(tail): (
+            each["Name"]: (
                 each["FunctionVersion"],
                 each.get("RoutingConfig") or {"AdditionalVersionWeights": {}},
                 each["Description"],
             )
-            for each in found
-            if each["Name"].endswith(tail)
+            for each in self._functions.list_aliases(FunctionName=self.function)["Aliases"]
         }
 
 
 class TestLambdaAliasEmulated(ResourceSuite):
     """The contract, kept by kind ``lambda_alias``."""
 
-    stride = 7
+    stride = 13
 
     @pytest.fixture
     def make_harness(self, s3: S3) -> Callable[[], Harness]:
-        """Makes aliases."""
+        """Makes functions."""
         return lambda: LambdaAliasHarness(s3)

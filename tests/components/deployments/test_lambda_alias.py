@@ -21,7 +21,7 @@ from tests.parts.gate import Gate
 
 @pytest.fixture
 def shop(s3: S3, gate: Gate) -> LambdaAliasHarness:
-    """Aliases behind the gate."""
+    """A function behind the gate."""
     made = LambdaAliasHarness(s3)
     made.endpoint = gate.endpoint
     return made
