@@ -21,6 +21,7 @@ ENTRY_POINTS = "rollback_provider.components"
 BUILT_IN = {
     "caddy": "rollback_provider.components.traffic.caddy:CaddyComponent",
     "ansible": "rollback_provider.components.configuration.ansible:AnsibleComponent",
+    "cloudformation": "rollback_provider.components.infrastructure.cloudformation:CloudformationComponent",
     "dns": "rollback_provider.components.dns.rfc2136:DnsComponent",
     "ecs": "rollback_provider.components.deployments.ecs:EcsComponent",
     "elbv2": "rollback_provider.components.traffic.elbv2:Elbv2Component",

@@ -10,6 +10,7 @@ import pytest
 from rollback_provider.core.errors import ComponentUnavailableError, PermissionDeniedError
 from rollback_provider.core.repository import Store
 from tests.contract.suite import Scenario
+from tests.contract.test_cloudformation import CloudformationHarness
 from tests.contract.test_ecs import EcsHarness
 from tests.contract.test_elbv2 import Elbv2Harness
 from tests.contract.test_lambda_alias import LambdaAliasHarness
@@ -29,6 +30,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "cloudformation": Kind(CloudformationHarness, "cloudformation", "GetTemplate", "ExecuteChangeSet"),
     "ecs": Kind(EcsHarness, "ecs", "DescribeServices", "UpdateService"),
     "elbv2": Kind(Elbv2Harness, "elbv2", "DescribeListeners", "ModifyRule"),
     "lambda_alias": Kind(LambdaAliasHarness, "lambda", "ListAliases", "UpdateAlias"),

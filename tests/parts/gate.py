@@ -38,6 +38,7 @@ class Gate:
         self.bodies: dict[str, bytes] = {}
         """What was sent last, by operation, of those that it is told to trouble."""
         self._troubles: dict[tuple[str, str], Trouble] = {}
+        self._client = httpx.Client(base_url=endpoint, verify=False)  # noqa: S501  on loopback, without TLS
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,9 +50,7 @@ class Gate:
                 gate.bodies[operation] = body
 
                 def passed_on() -> httpx.Response:
-                    return httpx.request(
-                        self.command, f"{endpoint}{self.path}", headers=dict(self.headers), content=body
-                    )
+                    return gate._client.request(self.command, self.path, headers=dict(self.headers), content=body)
 
                 answer = trouble(passed_on) if trouble else passed_on()
                 if answer is None:
@@ -76,7 +75,7 @@ class Gate:
     @contextmanager
     def open(self) -> Iterator[Gate]:
         """Within this context it passes calls on."""
-        with self._server:
+        with self._server, self._client:
             thread = Thread(target=self._server.serve_forever, args=(0.05,))
             thread.start()
             yield self
@@ -95,8 +94,8 @@ class Gate:
 
     def refusing(self, service: str, operation: str, code: str, message: str = "no\nsuch thing") -> Any:
         """Within this context an operation is refused with an error code, and nothing is done."""
-        answer = refusal(service, operation, code, message)
-        return self.troubling(service, operation, lambda _: answer)
+        refused = refusal(service, operation, code, message)
+        return self.troubling(service, operation, lambda _: refused)
 
     def losing_answers(self, service: str, operation: str) -> Any:
         """Within this context an operation is done, and nobody hears of it."""
@@ -115,11 +114,16 @@ class Gate:
 
 def refusal(service: str, operation: str, code: str, message: str) -> httpx.Response:
     """An operation's refusal."""
+    return answer(service, operation, Refusal(code, message))
+
+
+def answer(service: str, operation: str, result: dict[str, Any] | Refusal) -> httpx.Response:
+    """An operation's answer, as moto writes it by botocore's model of the service."""
     model = operation_model(service, operation)
-    protocol = model.service_model.protocol
+    serializer = get_serializer_class(service, model.service_model.protocol)(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # errors that all services share stand in the models of few
-        written = get_serializer_class(service, protocol)(model).serialize(Refusal(code, message))
+        written = serializer.serialize(result)
     return httpx.Response(written["status_code"], headers=written["headers"], content=written["body"])
 
 
