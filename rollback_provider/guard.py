@@ -27,9 +27,9 @@ from rollback_provider.operators.guarded import (
     GuardedOutcomeOperator,
     GuardedSnapshotOperator,
     GuardedVerifyOperator,
-    Work,
     refuse_used_snapshot,
 )
+from rollback_provider.operators.work import Work
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import sys
 from signal import SIGKILL
 from types import SimpleNamespace
 
-from rollback_provider.operators.guarded import GuardedSnapshotOperator, Work
+from rollback_provider.operators.guarded import GuardedSnapshotOperator
+from rollback_provider.operators.work import Work
 
 if __name__ == "__main__":
     run_id, store = sys.argv[1:]
