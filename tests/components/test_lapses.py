@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from rollback_provider.core.executor import execute
+from rollback_provider.core.repository import Store
 from rollback_provider.core.verifier import verify
 from rollback_provider.store import SnapshotStore, open_store
 from tests.components.fix.lapses import planned_wrongly
@@ -41,3 +42,22 @@ def lapsed(postgres_socket: str, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.mark.parametrize("lapse", LAPSES, ids=lambda lapse: lapse.what)
 def test_what_only_looks_like_an_applications_write_is_named(lapsed: list[str], lapse: Lapse) -> None:
     assert [text for text in lapsed if lapse.named in text], "\n".join(lapsed)
+
+
+def test_without_a_checkpoint_all_that_was_written_before_the_plan_should_be_back(
+    database: Database, memory_store: Store
+) -> None:
+    scenario = Scenario(database, memory_store).begin(
+        "create table t (id int primary key, v text); insert into t select n, 'old' from generate_series(1, 9) n"
+    )
+    plan = scenario.application("update t set v = 'new' where id <= 3").generate()
+    lapse = Lapse("a row that does not go back", "public.t", "update", b"2", None, "")
+    rollback_id = planned_wrongly(memory_store, plan, [lapse])
+    execute(memory_store, rollback_id, database.resolve, scenario.progress, actor="test")
+    scenario.application("update t set v = 'mine' where id = 5")
+    record = verify(memory_store, rollback_id, database.resolve, scenario.progress, actor="test")
+    (rows,) = [check for check in record.execution.verification.checks if check.name == "rows"]
+    assert rows.status == "failed"
+    assert rows.differences == (
+        "row id=2: v is 'new', was 'old': written before the rollback was planned, and neither taken back nor listed",
+    )
