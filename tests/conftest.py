@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fix_haproxy",
     "tests.fix_kubernetes",
     "tests.fix_memory",
+    "tests.fix_nginx",
     "tests.fix_no_skips",
     "tests.fix_postgres",
     "tests.fix_pooler",

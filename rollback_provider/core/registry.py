@@ -32,6 +32,7 @@ BUILT_IN = {
     "kubernetes": "rollback_provider.components.deployments.kubernetes:KubernetesComponent",
     "lambda_alias": "rollback_provider.components.deployments.lambda_alias:LambdaAliasComponent",
     "memory": "rollback_provider.components.memory:MemoryComponent",
+    "nginx": "rollback_provider.components.traffic.nginx:NginxComponent",
     "opentofu": "rollback_provider.components.infrastructure.opentofu:OpentofuComponent",
     "postgres": "rollback_provider.components.postgres.component:PostgresComponent",
     "powerdns": "rollback_provider.components.dns.powerdns:PowerdnsComponent",
