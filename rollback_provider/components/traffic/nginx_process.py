@@ -14,6 +14,8 @@ _LOOK = 0.02
 """Seconds between two looks at the workers after a reload."""
 _SERVING = "nginx: worker process"
 _TICKS = os.sysconf("SC_CLK_TCK")
+_EXACT = 0.02
+"""Seconds to which the beginnings of processes and the times of files can be told apart."""
 
 
 class Nginx:
@@ -65,7 +67,7 @@ class Nginx:
     def older_than(self, path: Path) -> list[int]:
         """Workers that began before a file was written, and so cannot have read it."""
         written = time.time() - path.stat().st_mtime
-        return sorted(worker for worker in self.workers() if _age(worker) > written)
+        return sorted(worker for worker in self.workers() if _age(worker) > written + _EXACT)
 
     def _run(self, *arguments: str) -> None:
         self._program.run(*self._arguments, *arguments, timeout=self._seconds, wait=self._wait)

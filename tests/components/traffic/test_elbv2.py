@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+import httpx
 import pytest
 
 from rollback_provider.components.traffic.elbv2 import Elbv2Component
@@ -17,7 +18,7 @@ from rollback_provider.components.traffic.elbv2_fields import (
     rule_fields,
 )
 from rollback_provider.core.component import Connection
-from rollback_provider.core.errors import ConfigurationError, StepFailedError, UnsupportedError
+from rollback_provider.core.errors import ComponentError, ConfigurationError, StepFailedError, UnsupportedError
 from rollback_provider.core.model import ComponentSpec
 from rollback_provider.core.repository import Store
 from rollback_provider.resources import Change, Digests, MovedError
@@ -25,6 +26,7 @@ from tests.contract.suite import Scenario
 from tests.contract.test_elbv2 import Elbv2Harness
 from tests.fix_progress import RecordedProgress
 from tests.fix_store import S3
+from tests.parts.gate import Gate, Trouble
 
 HEAD = "arn:aws:elasticloadbalancing:us-east-1:123456789012"
 BALANCER = f"{HEAD}:loadbalancer/app/shop/50dc6c495c0c9188"
@@ -175,3 +177,57 @@ def test_somebody_is_faster_emulated(s3: S3) -> None:
     changes = [*(Change(address, now[like], None) for address, like in gone), target]
     edge.write(changes, Digests(), RecordedProgress())  # type: ignore[arg-type]  # it reads no blob
     assert shop.state() == before
+
+
+def saying(state: str) -> Trouble:
+    """Moto's targets are healthy at once and never drain, so its answer is altered."""
+    return lambda passed_on: httpx.Response(
+        200, content=passed_on().content.replace(b">healthy<", f">{state}<".encode())
+    )
+
+
+def test_targets_that_come_have_time_for_their_health_check_emulated(s3: S3, gate: Gate, memory_store: Store) -> None:
+    """The step waits, tells who has not passed it, and goes on; verification fails then."""
+    shop = Elbv2Harness(s3)
+    shop.endpoint = gate.endpoint
+    shop.spec = shop.spec.model_copy(update={"options": {**shop.spec.options, "healthy_seconds": 0.0}})
+    scenario, before = Scenario(shop, memory_store), shop.state()
+    _, plan = scenario.migrated(write=False)
+    edge, progress = Elbv2Component(shop.spec, shop.resolve), RecordedProgress()
+    changes = [Change(*each) for each in json.loads(memory_store.get_blob(plan.steps[0].payload["changes"]))]
+    scenario.execute(plan)
+    with gate.troubling("elbv2", "DescribeTargetHealth", saying("initial")):
+        edge.complete(changes, progress)
+    assert progress.messages == [
+        f"edge: target {group_name(shop.blue)}/10.0.0.1:80 has not passed its health check yet"
+    ]
+    with gate.troubling("elbv2", "DescribeTargetHealth", saying("unhealthy")):
+        assert scenario.verify(plan).execution.status == "executed"
+    scenario.assert_back(plan, before)
+
+
+def test_waiting_for_a_health_check_is_cancelled_and_looks_again_emulated(s3: S3, gate: Gate) -> None:
+    shop = Elbv2Harness(s3)
+    shop.endpoint = gate.endpoint
+    edge, target = Elbv2Component(shop.spec, shop.resolve), {"Id": "10.0.0.1", "Port": 80}
+    come = [Change(f"target {group_name(shop.blue)}/10.0.0.1:80", None, target)]
+    looks = [saying("healthy"), saying("initial")]
+    with gate.troubling("elbv2", "DescribeTargetHealth", lambda passed_on: looks.pop()(passed_on)):  # noqa: PLW0108  one after the other
+        edge.complete(come, RecordedProgress())
+    assert not looks
+    edge.cancel()
+    with (
+        gate.troubling("elbv2", "DescribeTargetHealth", saying("initial")),
+        pytest.raises(ComponentError, match="edge: Cancelled"),
+    ):
+        edge.complete(come, RecordedProgress())
+
+
+def test_a_target_that_drains_is_gone_emulated(s3: S3, gate: Gate) -> None:
+    """What it has left ends by itself."""
+    shop = Elbv2Harness(s3)
+    shop.endpoint = gate.endpoint
+    edge = Elbv2Component(shop.spec, shop.resolve)
+    assert [each for each in edge.read(Digests()) if each.startswith("target ")]
+    with gate.troubling("elbv2", "DescribeTargetHealth", saying("draining")):
+        assert not [each for each in edge.read(Digests()) if each.startswith("target ")]
