@@ -31,12 +31,17 @@ def component(shop: SsmHarness) -> SsmComponent:
     return SsmComponent(shop.spec, shop.resolve)
 
 
-def test_a_secret_that_was_deleted_is_refused_before_anything_is_changed(shop: SsmHarness, memory_store: Store) -> None:
-    """Its versions went with it. The rest can go back alone."""
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_secret_that_was_deleted_is_refused_before_anything_is_changed(
+    shop: SsmHarness, memory_store: Store, anew: bool
+) -> None:
+    """Its versions went with it, and those of a new one are others."""
     scenario = Scenario(shop, memory_store)
     snapshot = scenario.snapshot()
     shop.migrate()
     shop.remove("token")
+    if anew:
+        shop.put("token", "third-hush", Type="SecureString")
     scenario.checkpoint(snapshot)
     with pytest.raises(UnsupportedError, match=rf"settings: The value that the secret {shop.path}/token had is gone"):
         scenario.generate(snapshot)
