@@ -96,7 +96,7 @@ FILL = _argument(
 )
 
 KEY = _argument(
-    "--key", metavar="CONNECTION", help="Connection whose password signs the certificate, or must have signed it"
+    "--key", metavar="CONNECTION", help="Connection that holds the key to sign the certificate with, or to check it by"
 )
 
 COMMANDS = (

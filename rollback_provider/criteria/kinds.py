@@ -53,7 +53,7 @@ def certificate(
 
     :param source: the migration's own text, as it was rehearsed: a certificate of another one will not do
     :param drills: names of drills that must have passed
-    :param key: id of the connection whose password must have signed it
+    :param key: id of a connection that holds the key with which it must be signed; the public half will do
     """
     wanted = Demand(
         evidence.snapshot.migration,

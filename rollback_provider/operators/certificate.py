@@ -44,7 +44,7 @@ class RollbackCertificateOperator(RollbackOperator):
         another one will not do
     :param snapshot_id: a snapshot that was just taken: a certificate of another database or schema will not do
     :param drills: names of drills that must have passed
-    :param key: id of the connection whose password must have signed it
+    :param key: id of a connection that holds the key with which it must be signed; the public half will do
     :param store: id of a ``rollback_store`` connection, or a URL
     """
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from rollback_provider.core.model import Policy
-from rollback_provider.core.rehearsal.certificate import issue, refuse_weak
+from rollback_provider.core.rehearsal.certificate import issue
 from rollback_provider.core.rehearsal.model import Rehearsal, Size
+from rollback_provider.core.rehearsal.signature import refuse_unfit
 from rollback_provider.hooks.connections import airflow_connections
 from rollback_provider.hooks.identity import task_actor
 from rollback_provider.operators.base import RollbackOperator
@@ -39,7 +40,7 @@ class RollbackTestOperator(RollbackOperator):
     :param conflicts: as for the rollback itself
     :param fill: likewise
     :param certify: for how long a certificate is valid, which is issued where all went well; none where not given
-    :param key: id of a connection whose password signs the certificate
+    :param key: id of a connection that holds the key to sign the certificate with
     :param report_dir: where the report goes; ``[rollback] report_dir`` of Airflow's configuration where not given
     :param store: id of a ``rollback_store`` connection, or a URL
     """
@@ -87,7 +88,7 @@ class RollbackTestOperator(RollbackOperator):
 
         store, actor = self.open_store(), task_actor(context)
         key = airflow_connections(self.key) if self.key else None
-        refuse_weak(key)
+        refuse_unfit(key)
         rehearsal = run_rehearsal(
             store,
             self.snapshot_id,

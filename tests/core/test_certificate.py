@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from rollback_provider import __version__
 from rollback_provider.core.component import Connection
@@ -26,8 +28,18 @@ from rollback_provider.core.repository import Repository, Store, make_id
 from rollback_provider.core.verification import CheckStatus
 from rollback_provider.store import SnapshotStore, prune
 
-KEY = Connection(id="rehearsal_key", type="generic", password="a long enough secret")  # noqa: S106  not one
-OTHER = Connection(id="rehearsal_key", type="generic", password="a long enough lie too")  # noqa: S106  likewise
+
+def key(**halves: str) -> Connection:
+    """A connection that holds a new key, or these halves of one."""
+    private = Ed25519PrivateKey.generate()
+    made = {
+        "login": b64encode(private.public_key().public_bytes_raw()).decode(),
+        "password": b64encode(private.private_bytes_raw()).decode(),
+    }
+    return Connection(id="rehearsal_key", type="generic", **(halves or made))  # type: ignore[arg-type]
+
+
+KEY, OTHER = key(), key()
 MONTH = timedelta(days=30)
 
 
@@ -72,16 +84,18 @@ def test_figures_are_of_what_was_measured() -> None:
     assert spread([]) == Spread(0.0, 0.0)
 
 
-@pytest.mark.parametrize("key", [None, KEY])
-def test_a_valid_certificate(memory_store: Store, key: Connection | None) -> None:
-    certificate = issue(memory_store, rehearsal("lock_held"), MONTH, actor="ada", key=key)
+@pytest.mark.parametrize("signing", [None, KEY])
+def test_a_valid_certificate(memory_store: Store, signing: Connection | None) -> None:
+    """Who demands a signature needs the public half alone."""
+    certificate = issue(memory_store, rehearsal("lock_held"), MONTH, actor="ada", key=signing)
     assert load_certificate(memory_store, certificate.id) == certificate
     assert certificate.seconds == {"execute": (2.0, 3.0)}
     assert certificate.uncovered == ("edge (haproxy) was not rehearsed",)
-    assert (certificate.signature.algorithm == "hmac-sha256") is (key is not None)
-    demand = Demand("orders", "m" * 64, (state(),), ("lock_held",), key)
+    assert certificate.signature.algorithm == ("ed25519" if signing else "sha256")
+    public = key(login=KEY.login or "") if signing else None
+    demand = Demand("orders", "m" * 64, (state(),), ("lock_held",), public)
     assert valid_certificate(memory_store, demand) == certificate
-    assert "secret" not in str(certificate.to_json())
+    assert (KEY.password or "") not in str(certificate.to_json())
 
 
 @pytest.mark.parametrize(
@@ -119,21 +133,23 @@ def _signed_again(certificate: Certificate, **changes: Any) -> Certificate:
     from rollback_provider.core.rehearsal import certificate as certificates
 
     changed = certificate.model_copy(update=changes)
-    value = certificates._close(changed, None)
+    value = certificates._digest(changed)
     return changed.model_copy(update={"signature": changed.signature.model_copy(update={"value": value})})
 
 
-@pytest.mark.parametrize("key", [None, KEY])
-def test_a_certificate_that_was_changed(memory_store: Store, key: Connection | None) -> None:
-    certificate = issue(memory_store, rehearsal(), MONTH, actor="ada", key=key)
+@pytest.mark.parametrize("signing", [None, KEY])
+def test_a_certificate_that_was_changed(memory_store: Store, signing: Connection | None) -> None:
+    certificate = issue(memory_store, rehearsal(), MONTH, actor="ada", key=signing)
     changed = certificate.model_copy(update={"drills": ("disk_full",)})
     with pytest.raises(CertificateError, match="somebody has changed it"):
-        check(changed, Demand("orders", key=key))
-    if key:
+        check(changed, Demand("orders", key=signing))
+    if signing:
+        with pytest.raises(CertificateError, match="somebody has changed it"):
+            check(changed, Demand("orders"))
         with pytest.raises(CertificateError, match="is not signed, and must be"):
             check(
                 _signed_again(changed, signature=certificate.signature.model_copy(update={"algorithm": "sha256"})),
-                Demand("orders", key=key),
+                Demand("orders", key=signing),
             )
     memory_store.create(f"{PREFIX}orders-1/{certificate.id}-x", changed.to_json())
     with pytest.raises(IntegrityError, match="is not the one that was sealed"):
@@ -148,8 +164,24 @@ def test_none_and_none_to_issue(memory_store: Store) -> None:
         issue(memory_store, rehearsal(trials=failed), MONTH, actor="ada")
     with pytest.raises(CertificateError, match="has not gone well"):
         issue(memory_store, rehearsal(trials=(Trial(status=CheckStatus.UNKNOWN),)), MONTH, actor="ada")
-    with pytest.raises(ConfigurationError, match="fewer than 16 characters"):
-        issue(memory_store, rehearsal(), MONTH, actor="ada", key=Connection(id="k", type="generic", password="short"))  # noqa: S106
+
+
+@pytest.mark.parametrize(
+    ("halves", "message"),
+    [
+        ({"password": "c2hvcnQ="}, "its password is not 32 bytes in base64"),
+        ({"password": "no base64 at all"}, "its password is not 32 bytes in base64"),
+        ({"login": KEY.login}, "its password is not 32 bytes in base64"),
+        ({"login": OTHER.login, "password": KEY.password}, "holds two halves of different keys"),
+    ],
+)
+def test_a_connection_without_a_key(memory_store: Store, halves: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        issue(memory_store, rehearsal(), MONTH, actor="ada", key=key(**halves))
+    assert str(halves.get("password")) not in str(caught.value)
+    certificate = issue(memory_store, rehearsal(), MONTH, actor="ada")
+    with pytest.raises(ConfigurationError, match="holds no key: its login is not 32 bytes"):
+        check(certificate, Demand("orders", key=key(login="who am I")))
 
 
 def test_an_older_certificate_may_do_where_the_newest_will_not(memory_store: Store) -> None:

@@ -17,9 +17,9 @@ from rollback_provider.core.rehearsal.certificate import (
     check,
     issue,
     load_certificate,
-    refuse_weak,
 )
 from rollback_provider.core.rehearsal.model import Rehearsal
+from rollback_provider.core.rehearsal.signature import refuse_unfit
 from rollback_provider.rehearsal import ALL_DRILLS, run_rehearsal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def rehearse(session: Session) -> int:
 
     arguments = session.arguments
     key = _key(session)
-    refuse_weak(key)
+    refuse_unfit(key)
     rehearsal = run_rehearsal(
         session.store,
         arguments.snapshot_id,

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 
 from rollback_provider import __version__
-from rollback_provider.core.base import Json, Model
+from rollback_provider.core.base import Json
 from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import CertificateError, ConfigurationError, NotFoundError
 from rollback_provider.core.model import ComponentState, utcnow
 from rollback_provider.core.rehearsal.figures import phases
 from rollback_provider.core.rehearsal.model import Estimate, Kept, Rehearsal, Size
 from rollback_provider.core.rehearsal.records import load_named, load_under
+from rollback_provider.core.rehearsal.signature import Signature, problem, sign, unsigned
 from rollback_provider.core.repository import Store, digest_of, make_id, slug
 
 PREFIX = "certificates/"
-_LEAST_KEY = 16
-"""Characters of a key: what is shorter can be guessed from a certificate."""
-
-
-class Signature(Model):
-    """How a certificate was closed.
-
-    :param algorithm: ``sha256`` is a digest, which anybody can make; ``hmac-sha256`` takes the key
-    :param key: names the key, without giving it away; empty for a digest
-    """
-
-    algorithm: Literal["sha256", "hmac-sha256"]
-    key: str = ""
-    value: str = ""
 
 
 class Certificate(Kept):
@@ -91,9 +75,9 @@ def issue(
 ) -> Certificate:
     """Certifies a rehearsal, and keeps the certificate in the store.
 
-    :param key: a connection whose password signs it
+    :param key: a connection that holds the private key to sign it with
 
-    Raises CertificateError where the rehearsal has not proven anything, ConfigurationError for a key that is too short.
+    Raises CertificateError where the rehearsal has not proven anything, ConfigurationError for a connection that holds no key.
     """
     if not rehearsal.proven:
         raise CertificateError(
@@ -123,23 +107,15 @@ def issue(
         seconds={name: tuple(spread) for name, spread in phases(rehearsal).items()},
         estimate=rehearsal.estimate,
         uncovered=rehearsal.uncovered,
-        signature=Signature(algorithm="hmac-sha256", key=_key_name(_secret(key)))
-        if key
-        else Signature(algorithm="sha256"),
+        signature=unsigned(key),
     )
-    value = _close(draft, _secret(key) if key else None)
+    value = sign(_digest(draft), key)
     signed = draft.model_copy(update={"signature": draft.signature.model_copy(update={"value": value})})
     certificate = signed.model_copy(
         update={"id": make_id(f"certificate-{signed.migration}", created, signed.to_json())}
     )
     store.create(f"{PREFIX}{certificate.snapshot_id}/{certificate.id}", certificate.to_json())
     return certificate
-
-
-def refuse_weak(key: Connection | None) -> None:
-    """Raises ConfigurationError for a connection that holds no key that can sign."""
-    if key:
-        _secret(key)
 
 
 def load_certificate(store: Store, certificate_id: str) -> Certificate:
@@ -178,9 +154,9 @@ def valid_certificate(store: Store, demand: Demand) -> Certificate:
 
 def check(certificate: Certificate, demand: Demand) -> None:
     """Raises CertificateError, with the first thing that is wrong."""
-    for problem in _problems(certificate, demand):
+    for wrong in _problems(certificate, demand):
         raise CertificateError(
-            f"Certificate {certificate.id} {problem}",
+            f"Certificate {certificate.id} {wrong}",
             component=certificate.component,
             state="The migration was not started",
             next_step="Rehearse this migration on a new snapshot",
@@ -188,18 +164,8 @@ def check(certificate: Certificate, demand: Demand) -> None:
 
 
 def _problems(certificate: Certificate, demand: Demand) -> Iterable[str]:
-    signature = certificate.signature
-    if demand.key and signature.algorithm == "sha256":
-        yield f"is not signed, and must be, with the key of connection {demand.key.id!r}"
-    elif demand.key and not hmac.compare_digest(signature.value, _close(certificate, _secret(demand.key))):
-        other = signature.key != _key_name(_secret(demand.key))
-        yield (
-            f"was signed with another key than that of connection {demand.key.id!r}"
-            if other
-            else "is not what was signed: somebody has changed it"
-        )
-    elif not demand.key and signature.algorithm == "sha256" and signature.value != _close(certificate, None):
-        yield "is not what was issued: somebody has changed it"
+    if wrong := problem(certificate.signature, _digest(certificate), demand.key):
+        yield wrong
     if certificate.migration != demand.migration:
         yield f"is of migration {certificate.migration!r}, not of {demand.migration!r}"
     if demand.migration_digest and certificate.migration_digest != demand.migration_digest:
@@ -222,22 +188,8 @@ def _foreign(certificate: Certificate, states: dict[str, ComponentState]) -> Ite
         yield "is of another schema: the database has changed since the migration was rehearsed"
 
 
-def _close(certificate: Certificate, secret: bytes | None) -> str:
+def _digest(certificate: Certificate) -> str:
     document: Json = certificate.to_json()
     del document["id"]
     document["signature"] = document["signature"] | {"value": ""}
-    digest = digest_of(document)
-    return hmac.new(secret, digest.encode(), hashlib.sha256).hexdigest() if secret else digest
-
-
-def _secret(key: Connection) -> bytes:
-    if len(key.password or "") < _LEAST_KEY:
-        raise ConfigurationError(
-            f"Connection {key.id!r} holds no key: its password has fewer than {_LEAST_KEY} characters",
-            next_step='Give it one, for example from: python -c "import secrets; print(secrets.token_urlsafe(32))"',
-        )
-    return (key.password or "").encode()
-
-
-def _key_name(secret: bytes) -> str:
-    return hmac.new(secret, b"rollback-provider: name of the key", hashlib.sha256).hexdigest()[:12]
+    return digest_of(document)
