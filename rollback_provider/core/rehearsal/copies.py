@@ -135,6 +135,8 @@ class Rehearsable(Protocol):
     ) -> AbstractContextManager[Copies]:
         """Copies made from a snapshot in the store alone: the original is not reached. All are gone when the context ends.
 
+        :param blobs: hold the snapshot; what is written to them is thrown away after the rehearsal
+
         Raises ConfigurationError where the place holds something already, PermissionDeniedError, ComponentUnavailableError.
         """
         ...

@@ -15,6 +15,7 @@ from rollback_provider.core.rehearsal.copies import Copies, Place, Rehearsable
 from rollback_provider.core.rehearsal.drills import DRILLS, Drill, ExecuteApart
 from rollback_provider.core.rehearsal.estimate import estimate
 from rollback_provider.core.rehearsal.model import Migration, Rehearsal, Trial
+from rollback_provider.core.rehearsal.overlay import Overlay
 from rollback_provider.core.rehearsal.records import load_under, names_under
 from rollback_provider.core.rehearsal.trial import TrialRun
 from rollback_provider.core.repository import Repository, Store, make_id
@@ -66,7 +67,7 @@ def rehearse(
     snapshot = Repository(store).snapshot(snapshot_id)
     state, subject = _subject(snapshot, component)
     rows = int(state.summary.get("rows", 0))
-    seeds = count(seed)
+    seeds, blobs = count(seed), Overlay(store, workspace)
 
     def trial(copies: Copies, drill: Drill, share: float | None = None) -> Trial:
         what = drill.title if share is None else f"{drill.title}, on {share:.0%} of the rows"
@@ -86,10 +87,10 @@ def rehearse(
             )
             return run.run().model_copy(update={"rows": copies.rows, "share": share})
 
-    with subject.copies(state, place, store, progress) as copies:
+    with subject.copies(state, place, blobs, progress) as copies:
         trials = [trial(copies, drill) for drill in [*([Drill()] * runs), *chosen]]
     for share in shares:
-        with subject.copies(state, replace(place, size="sampled", share=share), store, progress) as smaller:
+        with subject.copies(state, replace(place, size="sampled", share=share), blobs, progress) as smaller:
             trials += [trial(smaller, Drill(), share) for _ in range(runs)]
     draft = Rehearsal(
         id="",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -17,39 +16,15 @@ from rollback_provider.components.postgres.lines import blocks_of
 from rollback_provider.components.postgres.rehearsal.sample import sample
 from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.view import catalog_of
-from rollback_provider.core.component import BlobReader
-from rollback_provider.core.model import BlobRef, ComponentState
+from rollback_provider.core.component import Blobs
+from rollback_provider.core.model import ComponentState
 from rollback_provider.core.rehearsal.copies import Place
 
 _TO = re.compile(r"^AS \w+ FOR \w+ TO (.+?)(?: USING \(| WITH CHECK \(|$)")
 
 
-class Overlay:
-    """Blobs that are written here stay in memory; all others are read from the store. Nothing of a copy gets into the user's store."""
-
-    def __init__(self, store: BlobReader) -> None:
-        self._store = store
-        self._written: dict[str, bytes] = {}
-
-    def get_blob(self, digest: str) -> bytes:
-        """The content of this address."""
-        return self._written.get(digest) or self._store.get_blob(digest)
-
-    def put_blob(self, content: bytes) -> BlobRef:
-        """Keeps it in memory."""
-        digest = hashlib.sha256(content).hexdigest()
-        self._written[digest] = content
-        return BlobRef(digest=digest, size=len(content), stored_size=len(content))
-
-    def put_compressed(self, ref: BlobRef, data: bytes) -> None:
-        """Keeps it in memory."""
-        import zstandard
-
-        self._written[ref.digest] = zstandard.decompress(data)
-
-
 def content_of(
-    snapshot: ComponentState, place: Place, blobs: Overlay, *, known: frozenset[str], usable: frozenset[str]
+    snapshot: ComponentState, place: Place, blobs: Blobs, *, known: frozenset[str], usable: frozenset[str]
 ) -> tuple[ComponentState, list[str]]:
     """The state that a copy is brought to, and what it lacks, in sentences.
 
@@ -68,7 +43,7 @@ def roles_in(catalog: Catalog) -> frozenset[str]:
     return frozenset(role for entry in catalog.entries for role in (_owner(entry), *_grantees(entry)) if role)
 
 
-def _some_rows(snapshot: ComponentState, catalog: Catalog, place: Place, blobs: Overlay) -> str:
+def _some_rows(snapshot: ComponentState, catalog: Catalog, place: Place, blobs: Blobs) -> str:
     base = Base(snapshot.payload["rows"], snapshot.payload["deltas"], blobs)
 
     def wanted(rows: int) -> int:
@@ -81,7 +56,7 @@ def _some_rows(snapshot: ComponentState, catalog: Catalog, place: Place, blobs: 
     return save_rows((_rows(tables[oid], lines, blobs) for oid, lines in chosen.items()), blobs)
 
 
-def _rows(table: Table, lines: Iterable[bytes], blobs: Overlay) -> TableRows:
+def _rows(table: Table, lines: Iterable[bytes], blobs: Blobs) -> TableRows:
     return TableRows(table, blocks_of(lines, blobs), None)
 
 

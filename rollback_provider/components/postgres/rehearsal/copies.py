@@ -13,15 +13,17 @@ import psycopg
 from psycopg import sql
 
 from rollback_provider.clients.postgres import conninfo
+from rollback_provider.components.postgres import catalog as catalogs
 from rollback_provider.components.postgres.catalog import differences
 from rollback_provider.components.postgres.images import load_deltas
 from rollback_provider.components.postgres.lines import read_lines
 from rollback_provider.components.postgres.migration import observe
-from rollback_provider.components.postgres.rehearsal.contents import Overlay, content_of, roles_in
+from rollback_provider.components.postgres.rehearsal.contents import content_of, roles_in
 from rollback_provider.components.postgres.rehearsal.faults import PostgresFaults
 from rollback_provider.components.postgres.rehearsal.migration import run_alembic, run_inside
 from rollback_provider.components.postgres.rehearsal.scratch import (
     Scratch,
+    count_rows,
     fixed,
     make_roles,
     roles_of,
@@ -31,7 +33,7 @@ from rollback_provider.components.postgres.rehearsal.writer import SyntheticWrit
 from rollback_provider.components.postgres.rows import key_of, text
 from rollback_provider.components.postgres.session import RETRYABLE, mapped
 from rollback_provider.components.postgres.tables import Table
-from rollback_provider.components.postgres.view import catalog_of
+from rollback_provider.components.postgres.view import catalog_of, schemas_of
 from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Blobs, Component, Connection, Progress
 from rollback_provider.core.errors import BusyError, ConfigurationError
@@ -158,11 +160,10 @@ class PostgresCopies:
 
 @contextmanager
 def copies(
-    spec: ComponentSpec, snapshot: ComponentState, place: Place, store: Blobs, progress: Progress
+    spec: ComponentSpec, snapshot: ComponentState, place: Place, blobs: Blobs, progress: Progress
 ) -> Iterator[PostgresCopies]:
     """Brings a copy of the snapshot up; see :class:`~rollback_provider.core.rehearsal.copies.Rehearsable`."""
     with _server(spec.name, place) as scratch, scratch.reserved(snapshot.identity), scratch.database(scratch.name):
-        blobs = Overlay(store)
         catalog = catalog_of(snapshot, blobs)
         with mapped(spec.name), fixed(scratch, scratch.name) as session:
             if scratch.own:
@@ -175,20 +176,22 @@ def copies(
             lacks.append(f"the copy is on {server}, and the original on {original}")
         component = build(spec, lambda _: scratch.connection)
         try:
-            now = _fill(component, content, blobs, progress)
+            _fill(component, content, blobs, progress)
         finally:
             component.close()
-        if missing := differences(catalog_of(content, blobs), catalog_of(now, blobs)):
+        with mapped(spec.name), fixed(scratch, scratch.name) as session:
+            now = catalogs.capture(session, schemas_of(spec))
+            rows = count_rows(session, now.tables())
+        if missing := differences(catalog_of(content, blobs), now):
             lacks.append(f"the copy's schema differs in {len(missing)} places: {'; '.join(missing[:3])}")
-        yield PostgresCopies(spec, scratch, catalog_of(now, blobs).tables(), lacks, server, now.summary["rows"])
+        yield PostgresCopies(spec, scratch, now.tables(), lacks, server, rows)
 
 
-def _fill(component: Component, content: ComponentState, blobs: Overlay, progress: Progress) -> ComponentState:
-    """Brings an empty database to a state, the way a rollback does that finds nothing there; gives what it then is."""
+def _fill(component: Component, content: ComponentState, blobs: Blobs, progress: Progress) -> None:
+    """Brings an empty database to a state, the way a rollback does that finds nothing there."""
     plan = component.plan(content, None, Policy(), blobs, LedgerWriter(blobs), progress)
     for step in plan.steps:
         component.apply(step, blobs, _NoNotes(), progress)
-    return component.capture(blobs, progress)
 
 
 class _NoNotes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ from rollback_provider.components.postgres.session import (
     mapped,
     open_session,
 )
+from rollback_provider.components.postgres.tables import Table, name_of
 from rollback_provider.core.component import Connection
 from rollback_provider.core.errors import (
     ComponentUnavailableError,
@@ -172,6 +173,13 @@ def roles_of(session: Session) -> tuple[frozenset[str], frozenset[str]]:
     """Roles of the server, and those of them whose objects the session's role may make."""
     rows = session.execute("select rolname, pg_has_role(oid, 'member') from pg_roles").fetchall()
     return frozenset(name for name, _ in rows), frozenset(name for name, member in rows if member)
+
+
+def count_rows(session: Session, tables: Iterable[Table]) -> int:
+    """Rows of these tables together."""
+    counts = (sql.SQL("(select count(*) from only {})").format(name_of(table)) for table in tables)
+    row = session.execute(sql.SQL("select {}").format(sql.SQL(" + ").join([sql.SQL("0"), *counts]))).fetchone()
+    return int(row[0]) if row else 0
 
 
 def make_roles(session: Session, names: frozenset[str]) -> None:
