@@ -285,7 +285,7 @@ COMMANDS = (
         ),
         KEY,
     ),
-    _command("list", "views:list_all", "List snapshots and rollbacks"),
+    _command("list", "views:list_all", "List snapshots, rollbacks and certificates"),
     _command(
         "show",
         "views:show",

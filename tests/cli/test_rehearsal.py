@@ -83,6 +83,8 @@ def test_a_rehearsal_and_its_certificate(
     assert shown["valid"]
     assert shown["certificate"]["drills"] == ["half_applied"]
     assert "another key" in ctl("certificate", certificate_id, "--key", "other", code=8)["problem"]
+    (listed,) = ctl("list")["certificates"]
+    assert (listed["id"], listed["expired"], listed["drills"]) == (certificate_id, False, ["half_applied"])
     database.run("alter table t add column late int")
     later = ctl("snapshot", "--migration", "orders", "--components", str(tmp_path / "spec.yaml"))["snapshot_id"]
     assert "another schema" in ctl("certificate", certificate_id, "--snapshot", later, code=8)["problem"]

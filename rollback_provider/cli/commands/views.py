@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from rollback_provider.cli import exits
 from rollback_provider.cli.session import Session
 from rollback_provider.core.base import Json
 from rollback_provider.core.errors import IntegrityError, NotFoundError, StoreError
-from rollback_provider.core.model import Record, Snapshot
+from rollback_provider.core.model import Record, Snapshot, utcnow
 from rollback_provider.core.record import load_record
-from rollback_provider.store import pins
+from rollback_provider.core.rehearsal.certificate import PREFIX, Certificate
+from rollback_provider.core.rehearsal.records import load_named
+from rollback_provider.store import SnapshotStore, pins
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,17 +24,19 @@ T = TypeVar("T")
 
 
 def list_all(session: Session) -> int:
-    """Lists snapshots and rollbacks. What cannot be read is listed too, and makes the exit code that of its error."""
+    """Lists snapshots, rollbacks and certificates. What cannot be read is listed too, and makes the exit code that of its error."""
     problems: list[StoreError] = []
     pinned = {pin.snapshot_id for pin in pins(session.store)}
     accepted = set(session.repository.accepted_ids())
     snapshots = _load_all(session.repository.snapshot_ids(), session.repository.snapshot, problems)
     rollbacks = _load_all(session.repository.rollback_ids(), lambda name: load_record(session.store, name), problems)
+    certificates = _load_all(session.store.names(PREFIX), partial(_certificate, session.store), problems)
     documents = {
         "snapshots": [
             _snapshot_line(snapshot, pinned, accepted) for snapshot in sorted(snapshots, key=lambda each: each.created)
         ],
         "rollbacks": [_rollback_line(record) for record in sorted(rollbacks, key=lambda each: each.timestamp)],
+        "certificates": [_certificate_line(each) for each in sorted(certificates, key=lambda each: each.created)],
         "unreadable": [str(problem) for problem in problems],
     }
     if session.arguments.json:
@@ -136,6 +141,21 @@ def _rollback_line(record: Record) -> Json:
     }
 
 
+def _certificate(store: SnapshotStore, name: str) -> Certificate:
+    return load_named(store, name, Certificate, "certificate")
+
+
+def _certificate_line(certificate: Certificate) -> Json:
+    return {
+        "id": certificate.id,
+        "migration": certificate.migration,
+        "component": certificate.component,
+        "expires": certificate.expires.isoformat(timespec="seconds"),
+        "expired": certificate.expires <= utcnow(),
+        "drills": list(certificate.drills),
+    }
+
+
 def _tables(documents: Json) -> list[Table | str]:
     snapshots = [
         (
@@ -162,6 +182,19 @@ def _tables(documents: Json) -> list[Table | str]:
         shown.append(make_table("Snapshots", ("Id", "Migration", "Taken", "Components", ""), snapshots))
     if rollbacks:
         shown.append(make_table("Rollbacks", ("Id", "Planned", "Status", "Steps done", "Error"), rollbacks))
+    if documents["certificates"]:
+        certificates = [
+            (
+                line["id"],
+                line["migration"],
+                line["component"],
+                f"expired {line['expires']}" if line["expired"] else line["expires"],
+                ", ".join(line["drills"]),
+            )
+            for line in documents["certificates"]
+        ]
+        headings = ("Id", "Migration", "Component", "Expires", "Drills passed")
+        shown.append(make_table("Certificates", headings, certificates))
     shown += [f"unreadable: {problem}" for problem in documents["unreadable"]]
     return shown or ["The store holds no snapshot yet."]
 
