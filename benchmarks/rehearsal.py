@@ -31,7 +31,7 @@ from rollback_provider.rehearsal import run_rehearsal
 from rollback_provider.store import SnapshotStore, open_store
 
 DATABASE = "rehearsed"
-SHARES = (0.1, 0.3)
+SHARES = (0.1, 0.5)
 RUNS = 3
 ALTER = ("measurements", "settings")
 ACTOR = "benchmark"
@@ -141,15 +141,18 @@ def table_of(measured: Sequence[Measured]) -> Table:
 def main() -> int:
     """Measures, prints a table, keeps the figures with machine and versions."""
     parser = argparse.ArgumentParser(prog="benchmarks.rehearsal", description=__doc__)
-    rows = [400_000, 1_600_000, 5_000_000]
+    rows = [300_000, 1_000_000, 3_000_000]
     parser.add_argument("--rows", type=int, nargs="+", default=rows, help="4,000 rows are a megabyte")
     parser.add_argument("--work", type=Path, default=Path(".work/benchmarks"), help="where server and store lie")
     options = parser.parse_args()
     work: Path = options.work.resolve()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     with running_server(work / "postgres") as server:
         machine = machine_of(server)
-        measured = [measure(server, work, rows) for rows in options.rows]
-    Console(width=None if sys.stdout.isatty() else 140).print(table_of(measured))
+        measured: list[Measured] = []
+        for rows in options.rows:
+            measured.append(measure(server, work, rows))
+            console.print(table_of(measured))
     RESULTS.mkdir(exist_ok=True)
     kept = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-rehearsal.json"
     sizes = [asdict(each) | {"expected": each.expected.model_dump()} for each in measured]

@@ -263,7 +263,7 @@ COMMANDS = (
             type=float,
             action="append",
             default=[],
-            help="Also run on a copy with this share of each table's rows, such as 0.05; two of them give an estimate for all",
+            help="Also run on a copy with this share of each table's rows, such as 0.1; two of them give an estimate for all",
         ),
         _argument("--seed", metavar="N", type=int, default=1, help="Of what the writer writes"),
         CONFLICTS,

@@ -35,7 +35,7 @@ class RollbackTestOperator(RollbackOperator):
     :param component: which of the snapshot's; not needed where only one can be rehearsed
     :param drills: faults to inject, by name, each in a trial of its own
     :param runs: how often it runs undisturbed, for the figures
-    :param shares: with the size ``sampled``: shares of each table's rows, such as ``(0.05, 0.2)``. It runs on copies of these sizes, too,
+    :param shares: with the size ``sampled``: shares of each table's rows, such as ``(0.1, 0.5)``. It runs on copies of these sizes, too,
         for an estimate of the time that all rows take
     :param conflicts: as for the rollback itself
     :param fill: likewise

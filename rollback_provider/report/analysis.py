@@ -127,7 +127,7 @@ def _as_rehearsed(said: Rehearsed) -> str:
 
 
 def _off(real: float, expected: float) -> str:
-    return f"{100 * (real - expected) / expected:+.0f} %"
+    return f"{100 * (real - expected) / expected:+.0f} %" if expected else duration(real)
 
 
 def _open(record: Record) -> Part:

@@ -46,10 +46,10 @@ def test_where_all_rows_were_there_it_is_what_was_measured() -> None:
     assert found.trials == 3
 
 
-def test_less_than_nothing_is_nothing() -> None:
-    found = estimate([trial(100, 5.0), trial(200, 1.0)], 1000, whole=False)
+def test_more_rows_do_not_take_less() -> None:
+    found = estimate([trial(200, 4.0), trial(100, 5.0)], 1000, whole=False)
     assert found is not None
-    assert found.phases["execute"] == Expected(p50=0.0)
+    assert found.phases["execute"] == Expected(p50=4.0)
 
 
 @pytest.mark.parametrize(

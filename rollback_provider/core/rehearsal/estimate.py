@@ -1,8 +1,9 @@
 """How long a rollback takes on all rows, from trials on copies that hold shares of them.
 
 The model: a time is a fixed part plus a part in proportion to the rows of the database. Each pair of trials on copies of different sizes
-is a line through two points, and says one time for all rows. The estimate is the median of what all pairs say (Theil and Sen), and reaches
-from the least to the most that any of them says. Where the copies hold all rows, it is what was measured, from the fastest to the slowest.
+is a line through two points, and says one time for all rows; never less than the larger of the two took, since more rows do not take
+less. The estimate is the median of what all pairs say (Theil and Sen), and reaches from the least to the most that any of them says.
+Where the copies hold all rows, it is what was measured, from the fastest to the slowest.
 
 The model knows nothing of memory that a larger database no longer fits into, of another machine, nor of a plan that runs in one transaction
 on a small copy and in steps on a large one.
@@ -57,13 +58,13 @@ def _of_step(trial: Trial, title: str) -> float:
 
 def _expected(points: Sequence[Point], rows: int) -> Expected:
     said = [seconds for size, seconds in points if size == rows] or [
-        max(0.0, _line(one, other, rows)) for one, other in combinations(points, 2) if one[0] != other[0]
+        _line(min(pair), max(pair), rows) for pair in combinations(points, 2) if pair[0][0] != pair[1][0]
     ]
     spread = (round(min(said), 3), round(max(said), 3)) if len(said) > 1 else (None, None)
     return Expected(p50=round(median(said), 3), low=spread[0], high=spread[1])
 
 
-def _line(one: Point, other: Point, rows: int) -> float:
+def _line(smaller: Point, larger: Point, rows: int) -> float:
     """What the line through two points says of so many rows."""
-    (x, y), (u, v) = one, other
-    return y + (v - y) * (rows - x) / (u - x)
+    (x, y), (u, v) = smaller, larger
+    return v + max(0.0, v - y) * (rows - u) / (u - x)

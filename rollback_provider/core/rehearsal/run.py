@@ -146,7 +146,7 @@ def _refuse_shares(shares: Collection[float], place: Place) -> None:
     if len(set(shares)) < 2 or not all(0 < share < 1 for share in shares):
         raise ConfigurationError(
             f"An estimate takes two different shares between 0 and 1, not {', '.join(f'{share:g}' for share in shares)}",
-            next_step="Give two, such as 0.05 and 0.2",
+            next_step="Give two, such as 0.1 and 0.5",
         )
 
 
