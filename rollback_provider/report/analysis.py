@@ -158,6 +158,12 @@ def _advice(record: Record) -> Iterable[str]:
         seconds = facts.step_seconds(step)
         if seconds and step.estimate and _is_off(seconds, step.estimate):
             yield f"Step {step.id} was expected to take {duration(step.estimate)} and took {duration(seconds)}: rehearse again"
+    said = record.rehearsed
+    if said and said.took is not None and _is_off(said.took, said.expected):
+        yield (
+            f"The rollback was rehearsed to take {duration(said.expected)} and took {duration(said.took)}: rehearse on larger"
+            " copies, with a load like the real one"
+        )
     if record.attribution is Attribution.UNKNOWN:
         yield "Nothing said which writes were the migration's: let the migrate task seal its checkpoint in its own transaction"
     lock = facts.longest_lock(run.steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollback_provider.core.model import Attribution, Ledger, Record
+from rollback_provider.core.model import Attribution, Ledger, Record, Rehearsed
 from rollback_provider.core.verdict import verdict
 from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.report.analysis import Part, analysis
@@ -102,3 +102,20 @@ def test_it_is_on_the_page_with_all_escaped(make_record: RecordMaker) -> None:
     assert "no &lt;answer&gt;" in page
     assert "<h3>Before the next try</h3>" in page
     assert "errors leaves its limits" in page
+
+
+def test_what_a_rehearsal_had_said(make_record: RecordMaker) -> None:
+    said = Rehearsed(certificate_id="certificate-1", rows=1, expected=10.0, low=8.0, high=13.0, took=11.0)
+    record = make_record(rehearsed=said)
+    assert part(record, "Estimate against real").lines == (
+        "Planning and execution were rehearsed on 1 row to take 10 seconds, between 8 seconds and 13 seconds;"
+        " they took 11 seconds: off by +10 % (certificate certificate-1)",
+    )
+    assert not [line for line in part(record, "Before the next try").lines if "larger copies" in line]
+    far = make_record(rehearsed=said.model_copy(update={"took": 20.0}))
+    assert [line for line in part(far, "Before the next try").lines if "larger copies" in line]
+    unknown = make_record(rehearsed=said.model_copy(update={"expected": 0.0, "low": None, "took": 0.5}))
+    assert "to take 0 seconds; they took 500 ms: off by 500 ms" in part(unknown, "Estimate against real").lines[0]
+    unfinished = make_record(rehearsed=said.model_copy(update={"took": None}))
+    assert part(unfinished, "Estimate against real").lines[0].endswith("it is not finished")
+    assert "were rehearsed on 1 row" in to_html(record)

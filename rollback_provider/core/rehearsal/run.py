@@ -189,6 +189,10 @@ def _uncovered(
         found.append("the copy held no rows, and nothing was written to it: nothing is said of rows, times and locks")
     elif place.size == "sampled":
         found.append(f"the copy held a sample of {copies.rows:,} rows: times are not those of the original")
+        if any(trial.share for trial in trials):
+            found.append(
+                "the time for all rows is drawn out in a line: what a larger database does to memory and disks was not measured"
+            )
     steps = {tuple(step.title for step in trial.steps) for trial in trials if trial.share is not None}
     if len(steps) > 1:
         found.append(
