@@ -182,6 +182,9 @@ def copies(
         with mapped(spec.name), fixed(scratch, scratch.name) as session:
             now = catalogs.capture(session, schemas_of(spec))
             rows = count_rows(session, now.tables())
+            session.execute(
+                "vacuum (analyze)"
+            )  # as the original is: else each trial would do its work, and plan without statistics
         if missing := differences(catalog_of(content, blobs), now):
             lacks.append(f"the copy's schema differs in {len(missing)} places: {'; '.join(missing[:3])}")
         yield PostgresCopies(spec, scratch, now.tables(), lacks, server, rows)
