@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Options = dict[str, Any]
 
 _numbers = itertools.count(1)
+_PATIENT = {"read_timeout": 300, "retries": {"total_max_attempts": 1}}
+"""The server may take long over the first call of a service, and must not be called once more meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class S3:
     def client(self, service: str = "s3") -> Any:
         """A boto3 client. The same server speaks for other services, too."""
         import boto3  # type: ignore[import-untyped]  # it ships no types
+        from botocore.config import Config
 
         options = self.options
         return boto3.client(
@@ -58,6 +61,7 @@ class S3:
             region_name=options["region"],
             aws_access_key_id=options["access_key_id"],
             aws_secret_access_key=options["secret_access_key"],
+            config=Config(**_PATIENT),
         )
 
     def connection(self, connection_id: str) -> Connection:
@@ -65,7 +69,7 @@ class S3:
         extra = {
             "region_name": self.options["region"],
             "endpoint_url": self.endpoint,
-            "config_kwargs": {"retries": {"total_max_attempts": 1}},
+            "config_kwargs": _PATIENT,
         }
         login, password = self.options["access_key_id"], self.options["secret_access_key"]
         return Connection(id=connection_id, type="aws", login=login, password=password, extra=extra)
