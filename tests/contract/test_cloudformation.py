@@ -109,7 +109,7 @@ def _given(values: dict[str, str]) -> list[dict[str, str]]:
 class TestCloudformationEmulated(ResourceSuite):
     """The contract, kept by kind ``cloudformation``."""
 
-    stride = 13
+    stride = 17
 
     @pytest.fixture
     def make_harness(self, s3: S3) -> Callable[[], Harness]:
