@@ -57,7 +57,7 @@ def powerdns() -> Iterator[Powerdns]:
             "gsqlite3-database": f"{folder}/zones",
             "gsqlite3-pragma-synchronous": "0",
             "local-address": "127.0.0.1",
-            "local-port": free_port(udp=True),
+            "local-port": free_port(),
             "webserver": "yes",
             "webserver-address": "127.0.0.1",
             "webserver-port": port,

@@ -45,7 +45,7 @@ def test_it_imports_neither_airflow_nor_drivers(tmp_path: Path) -> None:
         after="print(*sys.modules, file=sys.stderr); sys.exit(code)",
     )
     assert listed.returncode == 0, listed.stderr
-    assert json.loads(listed.stdout) == {"snapshots": [], "rollbacks": [], "unreadable": []}
+    assert json.loads(listed.stdout) == {"snapshots": [], "rollbacks": [], "certificates": [], "unreadable": []}
     modules = set(listed.stderr.split())
     assert "rollback_provider.cli.commands.views" in modules
     assert not modules & {"airflow", "psycopg", "boto3", "jinja2", "jsonschema", "rich", "sqlalchemy", "yaml"}
