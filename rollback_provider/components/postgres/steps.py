@@ -15,6 +15,7 @@ from rollback_provider.components.postgres.actions import flat, locks_of, table_
 from rollback_provider.components.postgres.planning.planner import DataPlanner
 from rollback_provider.components.postgres.reversal import Reversal, Statement
 from rollback_provider.components.postgres.script import script_of
+from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.waiting import LAST_TURN
 from rollback_provider.core.base import Json
 from rollback_provider.core.model import Step
@@ -23,6 +24,8 @@ Group = tuple[str, str, Sequence[Json]]
 """Title, mode and actions of a step."""
 ONE_TRANSACTION_ROWS = 10_000
 """Up to so many rows to write, or to read in a table at the end, a plan runs as one transaction; its locks are held until then."""
+SHARE = "rollback.share"
+"""Setting of a rehearsal's sessions: the share of the original's rows that their database holds."""
 BATCH_ROWS = 10_000
 """Rows of one transaction of a larger plan. Part of the plan: whoever resumes it must count alike."""
 ROWS_PER_SECOND = {
@@ -51,14 +54,28 @@ _WHAT = {
 }
 
 
-def assemble(component: str, reversal: Reversal, planner: DataPlanner, sequences: Json, base: Json) -> tuple[Step, ...]:
-    """The steps of a plan; none where nothing differs."""
+def one_transaction_rows(session: Session) -> int:
+    """Up to how many rows a plan made in this session is one transaction.
+
+    In a rehearsal on a share of the rows it is that share of them, so that the plan has the form that it has for all rows.
+    """
+    row = session.execute(f"select nullif(current_setting('{SHARE}', true), '')::float8").fetchone()
+    return int(ONE_TRANSACTION_ROWS * row[0]) if row and row[0] is not None else ONE_TRANSACTION_ROWS
+
+
+def assemble(
+    component: str, reversal: Reversal, planner: DataPlanner, sequences: Json, base: Json, at_once: int
+) -> tuple[Step, ...]:
+    """The steps of a plan; none where nothing differs.
+
+    :param at_once: up to so many rows it is one transaction
+    """
     prepare = [*planner.salvage(), *([_sql(reversal.prepare)] if reversal.prepare else [])]
     loads, rows = planner.loads(), planner.actions()
     again = _turns(rows)
     last: list[Json] = [{"do": "sequences", "values": sequences}] if sequences else []
     to_write = sum(action["rows"] for action in (*loads, *rows))
-    if max(to_write, planner.read_at_the_end()) <= ONE_TRANSACTION_ROWS:
+    if max(to_write, planner.read_at_the_end()) <= at_once:
         finish = [_sql(reversal.finish, last=True)] if reversal.finish else []
         groups: list[Group] = [
             ("Everything back, in one transaction", "transaction", [*prepare, *loads, *rows, *again, *finish, *last])

@@ -5,8 +5,7 @@ is a line through two points, and says one time for all rows; never less than th
 less. The estimate is the median of what all pairs say (Theil and Sen), and reaches from the least to the most that any of them says.
 Where the copies hold all rows, it is what was measured, from the fastest to the slowest.
 
-The model knows nothing of memory that a larger database no longer fits into, of another machine, nor of a plan that runs in one transaction
-on a small copy and in steps on a large one.
+The model knows nothing of memory that a larger database no longer fits into, nor of another machine.
 """
 
 from __future__ import annotations

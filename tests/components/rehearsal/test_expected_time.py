@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from rollback_provider.components.postgres import steps
 from rollback_provider.core.capturer import take_checkpoint
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.executor import execute
@@ -47,6 +48,13 @@ def test_an_estimate_and_what_became_of_it(subject: Subject) -> None:
     assert record.rehearsed.expected == estimate.rollback.p50
     assert f"were rehearsed on {estimate.rows} rows to take" in to_markdown(record)
     assert "off by" in to_markdown(record)
+
+
+def test_the_rollback_of_a_share_has_the_steps_of_the_whole(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all rows are too many for one transaction, those of a share are, too."""
+    monkeypatch.setattr(steps, "ONE_TRANSACTION_ROWS", 20)
+    small, large = subject.rehearse(size="sampled", rows=2, shares=(0.3, 0.6)).trials[1:]
+    assert len(small.steps) == len(large.steps) > 1
 
 
 @pytest.mark.parametrize(

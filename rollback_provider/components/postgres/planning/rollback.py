@@ -15,7 +15,7 @@ from rollback_provider.components.postgres.reverse import retyped, reverse
 from rollback_provider.components.postgres.selection import Selection
 from rollback_provider.components.postgres.sequences import behind
 from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.steps import assemble
+from rollback_provider.components.postgres.steps import assemble, one_transaction_rows
 from rollback_provider.components.postgres.tracking.changes import entries_of
 from rollback_provider.components.postgres.view import View, catalog_of
 from rollback_provider.components.postgres.writers import Settled
@@ -72,7 +72,8 @@ def plan_rollback(
     _list_contested(desk, changes, selection)
     planner = DataPlanner(desk)
     sequences = selection.sequences(then, snapshot.payload["sequences"])
-    steps = assemble(name, reversal, planner, behind(session, sequences, reversal.sequences), source)
+    at_once = one_transaction_rows(session)
+    steps = assemble(name, reversal, planner, behind(session, sequences, reversal.sequences), source, at_once)
     check_allowed(session, reversal, [action for step in steps for action in flat(step.payload["actions"])], name)
     return ComponentPlan(
         component=name,

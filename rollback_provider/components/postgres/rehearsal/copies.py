@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ from rollback_provider.components.postgres.rehearsal.scratch import (
 from rollback_provider.components.postgres.rehearsal.writer import SyntheticWriter
 from rollback_provider.components.postgres.rows import key_of, text
 from rollback_provider.components.postgres.session import RETRYABLE, mapped
+from rollback_provider.components.postgres.steps import SHARE
 from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.view import catalog_of, schemas_of
 from rollback_provider.core.base import Json
@@ -54,10 +56,12 @@ Row = tuple[str, tuple[str, ...]]
 class PostgresCopy:
     """One copy; see :class:`~rollback_provider.core.rehearsal.copies.Copy`."""
 
-    def __init__(self, spec: ComponentSpec, scratch: Scratch, database: str, tables: tuple[Table, ...]) -> None:
+    def __init__(
+        self, spec: ComponentSpec, scratch: Scratch, database: str, tables: tuple[Table, ...], share: float | None
+    ) -> None:
         self._spec = spec
         self._tables = tables
-        self.connection = scratch.to(database)
+        self.connection = scratch.to(database) if share is None else _with_share(scratch.to(database), share)
         self.faults = PostgresFaults(scratch, database, tables)
 
     def migrate(self, migration: Migration, store: Store, snapshot_id: str, progress: Progress) -> None:
@@ -142,7 +146,9 @@ class PostgresCopies:
         lacks: Sequence[str],
         server: str,
         rows: int,
+        share: float | None,
     ) -> None:
+        self._share = share
         self._spec = spec
         self._scratch = scratch
         self._tables = tables
@@ -155,7 +161,7 @@ class PostgresCopies:
         """Clones the first one, within the server."""
         name = f"{self._scratch.name[:50]}_trial"
         with self._scratch.database(name, template=self._scratch.name):
-            yield PostgresCopy(self._spec, self._scratch, name, self._tables)
+            yield PostgresCopy(self._spec, self._scratch, name, self._tables, self._share)
 
 
 @contextmanager
@@ -187,7 +193,7 @@ def copies(
             )  # as the original is: else each trial would do its work, and plan without statistics
         if missing := differences(catalog_of(content, blobs), now):
             lacks.append(f"the copy's schema differs in {len(missing)} places: {'; '.join(missing[:3])}")
-        yield PostgresCopies(spec, scratch, now.tables(), lacks, server, rows)
+        yield PostgresCopies(spec, scratch, now.tables(), lacks, server, rows, place.share)
 
 
 def _fill(component: Component, content: ComponentState, blobs: Blobs, progress: Progress) -> None:
@@ -236,6 +242,12 @@ def _server(component: str, place: Place) -> Iterator[Scratch]:
         running_server(Path(directory)) as server,
     ):
         yield Scratch(component, server.connection("rehearsal"), own=True)
+
+
+def _with_share(connection: Connection, share: float) -> Connection:
+    """Tells whoever plans in it that the database holds a share of the rows."""
+    options = f"{connection.extra.get('options', '')} -c {SHARE}={share}".strip()
+    return replace(connection, extra=connection.extra | {"options": options})
 
 
 def _scope(table: Table | None) -> str:
