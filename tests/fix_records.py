@@ -9,24 +9,18 @@ from typing import Any
 
 import pytest
 
+from rollback_provider.core.cause import Cause, Reading, Signal
+from rollback_provider.core.document import Execution, Record, Scripts, SnapshotSummary, StepRecord
 from rollback_provider.core.model import (
     Action,
     Attribution,
-    Cause,
     ComponentPlan,
-    Execution,
     Ledger,
     LedgerCount,
     LedgerEntry,
     Plan,
     Policy,
-    Reading,
-    Record,
-    Scripts,
-    Signal,
-    SnapshotSummary,
     Step,
-    StepRecord,
 )
 from rollback_provider.core.verification import Check, CheckStatus, Verification
 

@@ -16,6 +16,7 @@ from rollback_provider.core import lock
 from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import RecordingBlobs
 from rollback_provider.core.component import Component, ConnectionResolver, Progress, Undoable
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import (
     BusyError,
     ConfigurationError,
@@ -25,7 +26,7 @@ from rollback_provider.core.errors import (
     StoreError,
 )
 from rollback_provider.core.journal import Journal, StepNotes
-from rollback_provider.core.model import Plan, Record, Snapshot, Step
+from rollback_provider.core.model import Plan, Snapshot, Step
 from rollback_provider.core.record import make_record
 from rollback_provider.core.registry import build, require_same_system
 from rollback_provider.core.repository import Repository, Store

@@ -14,7 +14,8 @@ from threading import Lock
 
 from rollback_provider.core.base import Json
 from rollback_provider.core.errors import AlreadyExistsError, IntegrityError, LockedError
-from rollback_provider.core.model import ComponentState, Event, EventKind, utcnow
+from rollback_provider.core.event import Event, EventKind
+from rollback_provider.core.model import ComponentState, utcnow
 from rollback_provider.core.repository import Store, parse
 
 _WHOLE = "rollback"

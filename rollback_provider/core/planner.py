@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
 from rollback_provider.core.capturer import RecordingBlobs
+from rollback_provider.core.cause import Cause
 from rollback_provider.core.chain import Chain, later_migrations, weakest
 from rollback_provider.core.component import Component, ConnectionResolver, Downgradable, Progress, Selective
 from rollback_provider.core.errors import (
@@ -22,7 +23,6 @@ from rollback_provider.core.lock import owner_of
 from rollback_provider.core.model import (
     Acceptance,
     Attribution,
-    Cause,
     Checkpoint,
     ComponentPlan,
     ComponentState,

@@ -10,20 +10,11 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from rollback_provider.core.base import Json
+from rollback_provider.core.document import Execution, Record, Scripts, SnapshotSummary, StepRecord
+from rollback_provider.core.event import Event
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.ledger import merge_ledgers
-from rollback_provider.core.model import (
-    Event,
-    Execution,
-    Ledger,
-    Plan,
-    Record,
-    Scripts,
-    SnapshotSummary,
-    Step,
-    StepOutcome,
-    StepRecord,
-)
+from rollback_provider.core.model import Ledger, Plan, Step, StepOutcome
 from rollback_provider.core.rehearsal.expectation import rehearsed
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.verdict import is_good

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from rollback_provider.core.base import Json
 from rollback_provider.core.checking import run_checks
 from rollback_provider.core.component import Component, ConnectionResolver, Progress
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import Record, utcnow
+from rollback_provider.core.model import utcnow
 from rollback_provider.core.record import execution_ledger, make_record
 from rollback_provider.core.registry import build, require_same_system
 from rollback_provider.core.repository import Repository, Store, make_id

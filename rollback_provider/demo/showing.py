@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rollback_provider.core.base import Json
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 from rollback_provider.demo.tally import Latencies, Tally, latencies
 from rollback_provider.demo.users import Users
 from rollback_provider.demo.workshop import RunEnd, TaskEnd, Workshop

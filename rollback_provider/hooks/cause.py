@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from rollback_provider.core.model import Cause
+from rollback_provider.core.cause import Cause
 
 KEY = "rollback_cause"
 """Of the XCom that a task behind the migration pushes before it fails."""

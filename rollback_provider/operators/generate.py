@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rollback_provider.core.cause import Cause
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.lock import owner_of
 from rollback_provider.core.lookup import find_snapshot, find_undoing
-from rollback_provider.core.model import Cause, Policy, Snapshot, utcnow
+from rollback_provider.core.model import Policy, Snapshot, utcnow
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store

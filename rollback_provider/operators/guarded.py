@@ -14,10 +14,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from rollback_provider.components.postgres.reserved import marking
 from rollback_provider.core.capturer import is_complete
+from rollback_provider.core.cause import Cause
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.journal import Journal
 from rollback_provider.core.lookup import snapshots_of, used_by
-from rollback_provider.core.model import Cause, Record, Snapshot, utcnow
+from rollback_provider.core.model import Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.tracking import begin_tracking, end_tracking, was_tracked

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rollback_provider.core.cause import Cause
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Cause
 from rollback_provider.operators.generate import RollbackGenerateOperator
 
 _ASKED = ("snapshot_id", "migration", "reason")

@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ConfigurationError, RollbackError
-from rollback_provider.core.model import Record
 from rollback_provider.core.record import load_record
 from rollback_provider.operators.base import RollbackOperator
 

@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 from rollback_provider.core.verification import Verification
 from rollback_provider.report import facts
 from rollback_provider.report.terminal import checks_table, plan_table

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 from rollback_provider.core.verdict import refusal
 from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify

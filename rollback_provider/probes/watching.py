@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rollback_provider.core.base import Model
+from rollback_provider.core.cause import Cause, Reading, Signal
 from rollback_provider.core.errors import ConfigurationError
-from rollback_provider.core.model import Cause, Reading, Signal
 from rollback_provider.probes.condition import Condition, Verdict
 from rollback_provider.probes.declared import Probe
 from rollback_provider.probes.measuring import Measurement

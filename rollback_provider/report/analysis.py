@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollback_provider.core.model import Action, Attribution, Cause, Record, Rehearsed, Signal
+from rollback_provider.core.cause import Cause, Signal
+from rollback_provider.core.document import Record, Rehearsed
+from rollback_provider.core.model import Action, Attribution
 from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 
 
 def to_json(record: Record) -> str:

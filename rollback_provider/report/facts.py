@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from pydantic.alias_generators import to_snake
 
+from rollback_provider.core.document import Record, StepRecord
 from rollback_provider.core.ledger import merge_ledgers
-from rollback_provider.core.model import Action, Attribution, Ledger, LedgerEntry, Plan, Policy, Record, StepRecord
+from rollback_provider.core.model import Action, Attribution, Ledger, LedgerEntry, Plan, Policy
 from rollback_provider.core.verification import Area, Check, CheckStatus, Tally, Verification
 from rollback_provider.core.words import plural
 from rollback_provider.report.words import duration, number

@@ -7,7 +7,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rollback_provider import __version__
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts, words
 from rollback_provider.report.analysis import analysis

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from rollback_provider.core.base import Json
-from rollback_provider.core.model import LedgerEntry, Plan, Record, StepRecord
+from rollback_provider.core.document import Record, StepRecord
+from rollback_provider.core.model import LedgerEntry, Plan
 from rollback_provider.core.verification import Check, Verification
 from rollback_provider.core.words import plural
 from rollback_provider.report import facts

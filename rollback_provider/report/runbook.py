@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from rollback_provider.core.model import Plan, Record
+from rollback_provider.core.document import Record
+from rollback_provider.core.model import Plan
 from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.report import facts
 from rollback_provider.report.markdown import code, escape, fence, table

@@ -8,7 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rollback_provider.core.model import Ledger, LedgerEntry, Plan, Record
+from rollback_provider.core.document import Record
+from rollback_provider.core.model import Ledger, LedgerEntry, Plan
 from rollback_provider.core.verification import CheckStatus, Verification
 from rollback_provider.report import facts
 from rollback_provider.report.analysis import Part, next_try, triggered

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from rollback_provider.core.model import Record, StepRecord
+from rollback_provider.core.document import Record, StepRecord
 from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.words import plural
 from rollback_provider.report.facts import step_seconds

@@ -22,8 +22,10 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from rollback_provider.components.postgres import comparing, copier, steps, taking, trace
+from rollback_provider.components.postgres import copier, steps, taking, trace
+from rollback_provider.components.postgres.verifying import comparing
 from rollback_provider.core.base import Json
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import (
     BusyError,
     ComponentUnavailableError,
@@ -33,7 +35,6 @@ from rollback_provider.core.errors import (
     StepFailedError,
     UnsupportedError,
 )
-from rollback_provider.core.model import Record
 from rollback_provider.core.repository import Store
 from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.core.verifier import verify

@@ -12,9 +12,10 @@ from rollback_provider.components.postgres.migration import observe
 from rollback_provider.components.postgres.reserved import marking
 from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
+from rollback_provider.core.document import Record
 from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import Checkpoint, ComponentSpec, Plan, Policy, Record
+from rollback_provider.core.model import Checkpoint, ComponentSpec, Plan, Policy
 from rollback_provider.core.planner import generate
 from rollback_provider.core.repository import Store
 from rollback_provider.core.tracking import begin_tracking, end_tracking

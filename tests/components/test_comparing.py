@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rollback_provider.components.postgres import comparing, copier, trace
+from rollback_provider.components.postgres import copier, trace
 from rollback_provider.components.postgres.lines import pick_lines
+from rollback_provider.components.postgres.verifying import comparing
 from rollback_provider.core.repository import Store
 from rollback_provider.core.verification import Check
 from rollback_provider.core.verifier import verify

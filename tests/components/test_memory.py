@@ -10,10 +10,11 @@ import pytest
 from rollback_provider.components.memory import MemoryComponent, Row, State, read_system, write_row, write_system
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Component
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ComponentError
 from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import Action, ComponentSpec, Ledger, Plan, Policy, Record, Snapshot
+from rollback_provider.core.model import Action, ComponentSpec, Ledger, Plan, Policy, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.undo import undo
 from rollback_provider.core.verification import CheckStatus

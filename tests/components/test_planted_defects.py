@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from rollback_provider.core.document import Record
 from rollback_provider.core.executor import execute
-from rollback_provider.core.model import Record
 from rollback_provider.core.verifier import verify
 from rollback_provider.store import SnapshotStore, open_store
 from tests.components.planted import APPLICATION, CLEAN, MIGRATION, ROWS, SETUP, STRUCTURE, Defect

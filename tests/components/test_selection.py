@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rollback_provider.components.postgres import steps
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ConfigurationError, UnsupportedError
-from rollback_provider.core.model import Record
 from rollback_provider.core.repository import Store
 from rollback_provider.report.facts import outcome
 from tests.components.scenario import Scenario

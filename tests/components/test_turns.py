@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from rollback_provider.components.postgres import steps
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ComponentUnavailableError
-from rollback_provider.core.model import Record
 from rollback_provider.core.repository import Store
 from rollback_provider.core.verification import CheckStatus
 from rollback_provider.core.verifier import verify

@@ -9,8 +9,9 @@ import pytest
 
 from rollback_provider.components.postgres import steps
 from rollback_provider.core.base import Json
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import UnsupportedError
-from rollback_provider.core.model import Plan, Policy, Record
+from rollback_provider.core.model import Plan, Policy
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.undo import undo
 from tests.components.fix.schema_text import schema_text

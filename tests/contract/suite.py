@@ -12,6 +12,7 @@ import pytest
 
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Component
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import (
     ComponentUnavailableError,
     ConfigurationError,
@@ -23,7 +24,7 @@ from rollback_provider.core.errors import (
 )
 from rollback_provider.core.executor import abandon, execute
 from rollback_provider.core.journal import Journal
-from rollback_provider.core.model import Action, ComponentSpec, Plan, Policy, Record, Snapshot
+from rollback_provider.core.model import Action, ComponentSpec, Plan, Policy, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.registry import build

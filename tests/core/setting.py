@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from rollback_provider.components.memory import State, read_system, write_system
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Connection, Progress
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import ConfigurationError
 from rollback_provider.core.executor import execute
-from rollback_provider.core.model import Checkpoint, ComponentSpec, Plan, Policy, Record, Snapshot
+from rollback_provider.core.model import Checkpoint, ComponentSpec, Plan, Policy, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.repository import Repository, Store
 from rollback_provider.core.verifier import verify

@@ -21,6 +21,7 @@ from rollback_provider.components.memory import (
 from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import take_snapshot
 from rollback_provider.core.component import Connection, Progress
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import (
     BusyError,
     ComponentUnavailableError,
@@ -32,7 +33,7 @@ from rollback_provider.core.errors import (
 )
 from rollback_provider.core.executor import abandon, begin, execute
 from rollback_provider.core.journal import Journal, is_open
-from rollback_provider.core.model import ComponentSpec, Plan, Record, Snapshot
+from rollback_provider.core.model import ComponentSpec, Plan, Snapshot
 from rollback_provider.core.planner import generate
 from rollback_provider.core.record import load_record
 from rollback_provider.core.repository import Repository, Store

@@ -9,8 +9,8 @@ import pytest
 
 from rollback_provider.core import lock
 from rollback_provider.core.errors import IntegrityError, LockedError
+from rollback_provider.core.event import EventKind
 from rollback_provider.core.journal import Journal, StepNotes, is_open
-from rollback_provider.core.model import EventKind
 from rollback_provider.core.repository import Repository
 from rollback_provider.store import SnapshotStore
 

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from rollback_provider.core.base import Json
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 from rollback_provider.core.record import load_record, schema
 from tests.core.setting import Setting
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rollback_provider.core.model import Record
+from rollback_provider.core.document import Record
 
 WORK = Path(__file__).parents[2] / ".work" / "demo-test"
 """Kept between runs, as the demo's own is."""

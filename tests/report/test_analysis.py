@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rollback_provider.core.model import Attribution, Ledger, Record, Rehearsed
+from rollback_provider.core.document import Record, Rehearsed
+from rollback_provider.core.model import Attribution, Ledger
 from rollback_provider.core.verdict import verdict
 from rollback_provider.core.verification import Check, CheckStatus
 from rollback_provider.report.analysis import Part, analysis

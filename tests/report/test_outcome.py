@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rollback_provider.core.model import Action, Ledger, LedgerCount, StepRecord
+from rollback_provider.core.document import StepRecord
+from rollback_provider.core.model import Action, Ledger, LedgerCount
 from rollback_provider.core.verification import Check, CheckStatus, Verification
 from rollback_provider.report import facts
 from rollback_provider.report.facts import Level

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 from rollback_provider.cli import exits
 from rollback_provider.cli.session import Session
 from rollback_provider.core.base import Json
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import IntegrityError, NotFoundError, StoreError
-from rollback_provider.core.model import Record, Snapshot, utcnow
+from rollback_provider.core.model import Snapshot, utcnow
 from rollback_provider.core.record import load_record
 from rollback_provider.core.rehearsal.certificate import PREFIX, Certificate
 from rollback_provider.core.rehearsal.records import load_named

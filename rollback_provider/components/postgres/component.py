@@ -35,7 +35,7 @@ from rollback_provider.components.postgres.soft_drop.acceptance import drop_for_
 from rollback_provider.components.postgres.tracking import tracker
 from rollback_provider.components.postgres.tracking.triggers import mark_of
 from rollback_provider.components.postgres.undo.states import states
-from rollback_provider.components.postgres.verify import Verifier
+from rollback_provider.components.postgres.verifying.verifier import Verifier
 from rollback_provider.components.postgres.view import View, catalog_of, schemas_of
 from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import RecordingBlobs

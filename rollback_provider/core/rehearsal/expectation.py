@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from rollback_provider.core.document import Execution, Rehearsed
 from rollback_provider.core.errors import IntegrityError
-from rollback_provider.core.model import Execution, Plan, Rehearsed, Snapshot
+from rollback_provider.core.model import Plan, Snapshot
 from rollback_provider.core.rehearsal.certificate import Certificate, certificates
 from rollback_provider.core.repository import Store
 

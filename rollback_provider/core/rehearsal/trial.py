@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Component, Connection, Progress
+from rollback_provider.core.document import Record
 from rollback_provider.core.errors import (
     ConfigurationError,
     ConflictError,
@@ -21,7 +22,7 @@ from rollback_provider.core.errors import (
 )
 from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import ComponentSpec, Plan, Policy, Record
+from rollback_provider.core.model import ComponentSpec, Plan, Policy
 from rollback_provider.core.planner import generate
 from rollback_provider.core.rehearsal.copies import Copy, Writer
 from rollback_provider.core.rehearsal.drills import Drill, ExecuteApart, Scene

@@ -13,9 +13,10 @@ from rollback_provider.components.postgres.migration import observe
 from rollback_provider.core.base import Json
 from rollback_provider.core.capturer import take_checkpoint, take_snapshot
 from rollback_provider.core.component import Connection
+from rollback_provider.core.document import Record
 from rollback_provider.core.executor import execute
 from rollback_provider.core.ledger import read_ledger
-from rollback_provider.core.model import ComponentSpec, Plan, Policy, Record
+from rollback_provider.core.model import ComponentSpec, Plan, Policy
 from rollback_provider.core.planner import generate
 from rollback_provider.core.repository import Store
 from rollback_provider.core.verifier import verify

@@ -17,8 +17,8 @@ from rollback_provider.components.postgres.sequences import behind
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.steps import assemble, one_transaction_rows
 from rollback_provider.components.postgres.tracking.changes import entries_of
+from rollback_provider.components.postgres.verifying.writers import Settled
 from rollback_provider.components.postgres.view import View, catalog_of
-from rollback_provider.components.postgres.writers import Settled
 from rollback_provider.core.base import Json
 from rollback_provider.core.errors import UnsupportedError
 from rollback_provider.core.ledger import LedgerWriter

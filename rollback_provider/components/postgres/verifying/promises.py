@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rollback_provider.components.postgres.lookup import Key, look_up
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Table
+from rollback_provider.components.postgres.verifying.lookup import Key, look_up
 from rollback_provider.core.base import Json
 
 LOOKED_AT = 10_000

@@ -10,10 +10,10 @@ from itertools import accumulate
 
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.lines import read_lines
-from rollback_provider.components.postgres.lookup import look_up
 from rollback_provider.components.postgres.rows import key_of, texts
 from rollback_provider.components.postgres.session import Session
 from rollback_provider.components.postgres.tables import Table
+from rollback_provider.components.postgres.verifying.lookup import look_up
 from rollback_provider.core.component import BlobReader
 
 ROWS = 300

@@ -9,11 +9,11 @@ from itertools import chain
 from rollback_provider.components.postgres.actions import columns_of_action
 from rollback_provider.components.postgres.blocks import Block
 from rollback_provider.components.postgres.lines import read_lines
-from rollback_provider.components.postgres.lookup import Key
 from rollback_provider.components.postgres.rows import NULL, keys_of, text, texts
 from rollback_provider.components.postgres.tables import Column, Table
 from rollback_provider.components.postgres.undo.done import Done
-from rollback_provider.components.postgres.writers import Writers
+from rollback_provider.components.postgres.verifying.lookup import Key
+from rollback_provider.components.postgres.verifying.writers import Writers
 from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader
 

@@ -15,10 +15,14 @@ from rollback_provider.components.postgres.actions import flat
 from rollback_provider.components.postgres.base import Base
 from rollback_provider.components.postgres.blocks import total
 from rollback_provider.components.postgres.catalog import Catalog
-from rollback_provider.components.postgres.comparing import Difference, RowComparer, Traced, balance_of
 from rollback_provider.components.postgres.copier import Copied, Copier
 from rollback_provider.components.postgres.delta import whole
-from rollback_provider.components.postgres.explaining import (
+from rollback_provider.components.postgres.rows import CHECKSUM_BITS
+from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.tables import Table
+from rollback_provider.components.postgres.undo.done import Done
+from rollback_provider.components.postgres.verifying.comparing import Difference, RowComparer, Traced, balance_of
+from rollback_provider.components.postgres.verifying.explaining import (
     Explainer,
     Explanation,
     columns_written_by,
@@ -27,22 +31,18 @@ from rollback_provider.components.postgres.explaining import (
     read_touched,
     written_by,
 )
-from rollback_provider.components.postgres.keyless import KeylessVerifier
-from rollback_provider.components.postgres.lookup import Key
-from rollback_provider.components.postgres.promises import Promises, broken
-from rollback_provider.components.postgres.rows import CHECKSUM_BITS
-from rollback_provider.components.postgres.sampling import CONFIDENCE, bound, pick, unlike
-from rollback_provider.components.postgres.session import Session
-from rollback_provider.components.postgres.structure import (
+from rollback_provider.components.postgres.verifying.keyless import KeylessVerifier
+from rollback_provider.components.postgres.verifying.lookup import Key
+from rollback_provider.components.postgres.verifying.promises import Promises, broken
+from rollback_provider.components.postgres.verifying.sampling import CONFIDENCE, bound, pick, unlike
+from rollback_provider.components.postgres.verifying.structure import (
     SHOWN,
     foreign_key_check,
     make_check,
     schema_check,
     sequence_check,
 )
-from rollback_provider.components.postgres.tables import Table
-from rollback_provider.components.postgres.undo.done import Done
-from rollback_provider.components.postgres.writers import Settled, WriterReader, Writers
+from rollback_provider.components.postgres.verifying.writers import Settled, WriterReader, Writers
 from rollback_provider.core.base import Json
 from rollback_provider.core.component import BlobReader, Progress
 from rollback_provider.core.model import ComponentPlan

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rollback_provider.components.postgres.catalog import Catalog, differences
-from rollback_provider.components.postgres.integrity import orphans, problems, references
 from rollback_provider.components.postgres.sequences import is_behind, sequence_values
 from rollback_provider.components.postgres.session import Session
+from rollback_provider.components.postgres.verifying.integrity import orphans, problems, references
 from rollback_provider.core.base import Json
 from rollback_provider.core.verification import Area, Check, CheckStatus
 

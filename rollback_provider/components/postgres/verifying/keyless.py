@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rollback_provider.components.postgres.base import Base
-from rollback_provider.components.postgres.comparing import RowComparer
 from rollback_provider.components.postgres.copier import Copied, Copier
 from rollback_provider.components.postgres.rows import CHECKSUM_BITS, checksum
-from rollback_provider.components.postgres.structure import make_check
 from rollback_provider.components.postgres.tables import Table
 from rollback_provider.components.postgres.trace import Trace
-from rollback_provider.components.postgres.writers import WriterReader
+from rollback_provider.components.postgres.verifying.comparing import RowComparer
+from rollback_provider.components.postgres.verifying.structure import make_check
+from rollback_provider.components.postgres.verifying.writers import WriterReader
 from rollback_provider.core.verification import Check, CheckStatus
 
 

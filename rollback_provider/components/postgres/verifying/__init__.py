@@ -1,0 +1,1 @@
+"""Measures whether a database is back: schema, every row, what the ledger promised, and who wrote what differs."""
