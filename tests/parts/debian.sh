@@ -15,3 +15,8 @@ for package in "$folder"/apt/archives/*.deb; do
     dpkg-deb --extract "$package" "$folder"
 done
 rm -rf "$folder/apt"
+# Links to files by absolute name (of Java to its settings) lead to where those were unpacked.
+find "$folder" -type l -lname '/*' | while read -r link; do
+    target="$folder$(readlink "$link")"
+    [[ ! -e $target ]] || ln -sfnr "$target" "$link"
+done

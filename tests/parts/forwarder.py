@@ -9,9 +9,9 @@ from threading import Thread
 
 
 class Forwarder:
-    """Forwards connections from a port of its own to another one, both on loopback."""
+    """Forwards connections from a port of its own to another one, both on loopback, or to the socket of this path."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | str) -> None:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -43,11 +43,18 @@ class Forwarder:
             Thread(target=self._relay, args=(near,), daemon=True).start()
 
     def _relay(self, near: socket.socket) -> None:
-        with near, socket.create_connection(("127.0.0.1", self._target)) as far:
+        with near, self._connect() as far:
             back = Thread(target=_copy, args=(far, near), daemon=True)
             back.start()
             _copy(near, far)
             back.join()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target))
+        far = socket.socket(socket.AF_UNIX)
+        far.connect(self._target)
+        return far
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

@@ -10,10 +10,17 @@ from rollback_provider.clients.migration_tools.alembic import Alembic
 from rollback_provider.clients.migration_tools.base import MigrationTool, ToolOptions
 from rollback_provider.clients.migration_tools.dbmate import Dbmate
 from rollback_provider.clients.migration_tools.django import Django
+from rollback_provider.clients.migration_tools.liquibase import Liquibase
 from rollback_provider.clients.migration_tools.sqitch import Sqitch
 from rollback_provider.core.errors import ConfigurationError
 
-TOOLS: dict[str, type[MigrationTool]] = {"alembic": Alembic, "dbmate": Dbmate, "django": Django, "sqitch": Sqitch}
+TOOLS: dict[str, type[MigrationTool]] = {
+    "alembic": Alembic,
+    "dbmate": Dbmate,
+    "django": Django,
+    "liquibase": Liquibase,
+    "sqitch": Sqitch,
+}
 
 __all__ = ["TOOLS", "MigrationTool", "ToolOptions", "parse_tool"]
 

@@ -20,6 +20,8 @@ from rollback_provider.core.errors import ComponentError, StepFailedError
 _LIBPQ = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
 _READING = 120.0
 """Seconds that a tool has to tell where it stands."""
+_SAID = 4 * 1024 * 1024
+"""Bytes of what a tool says that are read: some ten thousand versions."""
 LOCK_TIMEOUT = "5s"
 """How long a statement of the tool waits for a lock, and applications behind it; as far as the tool's driver reads PGOPTIONS."""
 
@@ -83,6 +85,7 @@ class MigrationTool(ABC):
             environment=self._environment(connection) | options.environment,
             secrets=(password, quote(password, safe="")),
             install=self.install,
+            kept=_SAID,
         )
 
     @abstractmethod
