@@ -415,7 +415,7 @@ def _spec(project: Project, **options: object) -> ComponentSpec:
         ({"directory": "/"}, "cannot be told: dbmate --no-dump-schema status failed .*Make this work, in /"),
         ({"table": "public.other"}, "public.other in this database says nothing"),
         ({"arguments": ["--nonsense"]}, "Where the migrations stand cannot be told: dbmate --nonsense status failed"),
-        ({"tool": "flyway"}, "Unknown migration tool 'flyway'. .*alembic, dbmate, django, sqitch"),
+        ({"tool": "flyway"}, "Unknown migration tool 'flyway'. .*alembic, dbmate, django, liquibase, sqitch"),
         ({"tol": "x"}, "`migration_tool` is wrong: tol"),
         ({"timeout": 0}, "timeout"),
     ],
