@@ -68,7 +68,7 @@ class Liquibase(MigrationTool):
             "LIQUIBASE_COMMAND_URL": f"jdbc:postgresql://{host}{port}/{path}?{urlencode(query, quote_via=quote)}",
             "LIQUIBASE_COMMAND_USERNAME": connection.login,
             "LIQUIBASE_COMMAND_PASSWORD": connection.password,
-            "LIQUIBASE_CHANGELOGLOCK_WAIT_TIME_IN_MINUTES": "1",
+            "LIQUIBASE_CHANGELOG_LOCK_WAIT_TIME_IN_MINUTES": "1",
             "LIQUIBASE_SHOW_BANNER": "false",
         }
 
