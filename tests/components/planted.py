@@ -45,14 +45,14 @@ refresh materialized view app.totals;
 MIGRATION = """
 update app.orders set state = 'paid', total = total + 1 where id <= 100;
 delete from app.events where id <= 10;
-insert into app.customers values (900, 'migrated', 1, 'by the migration');
+insert into app.customers values (900, 'migrated', 1, 'by the migration'), (901, 'kept', 1, 'x'), (902, 'gone', 1, 'x');
 alter table app.customers rename column note to remark;
 alter table app.orders add column currency text default 'EUR';
 """
 APPLICATION = """
 insert into app.orders (customer_id, total) values (5, 7);
 update app.orders set total = 999 where id = 50;
-update app.customers set discount = 9 where id = 7;
+update app.customers set discount = 9 where id in (7, 901);
 """
 
 
@@ -159,6 +159,7 @@ LAPSES = [
     Lapse("a row that goes back to something else", "app.orders", "update", b"20", lambda line: line.replace(b"30.00", b"33.00"), "row id=20: total is '33.00', was '30.00': the rollback wrote it last"),
     Lapse("a value that the ledger keeps and that goes back", "app.orders", "update", b"50", lambda line: line.replace(b"76.00", b"999.00"), "row id=50: total is '75.00', and the ledger keeps '999.00'"),
     Lapse("a row of the migration's that stays", "app.customers", "delete", b"900", None, f"row id=900 is new: {_UNTAKEN}"),
+    Lapse("a row that the ledger keeps and that is deleted", "app.customers", "delete", b"902", lambda _: b"901\t\\N\t\\N\t\\N\tkept\t9\tx\t\\N", "row id=901 is gone, and the ledger keeps it"),
     Lapse("a row that does not come back", "app.events_2025", "insert", b"5\t2025-11-06", None, f"row id=5, at=2025-11-06 is gone: {_UNTAKEN}"),
     Lapse("a row that comes back as something else", "app.events_2025", "insert", b"6\t2025-11-07", lambda line: line.replace(b"event", b"other"), "row id=6, at=2025-11-07: what is 'other', was 'event': the rollback wrote it last"),
     Lapse("a table without a key that does not go back", "app.log", "reload", b"", None, "1 rows were written before the checkpoint, and not taken back"),

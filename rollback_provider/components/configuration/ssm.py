@@ -194,8 +194,10 @@ class SsmComponent(ResourceComponent):
         if version == 1:
             aws.call("delete_parameter", Name=name, accept=_GONE)
             return
-        theirs = aws.call("get_parameter", Name=f"{name}:{version - 1}", WithDecryption=True)["Parameter"]
-        aws.call("put_parameter", Name=name, Value=theirs["Value"], Type=theirs["Type"], Overwrite=True)
+        history = aws.items("get_parameter_history", "Parameters", Name=name, WithDecryption=True)
+        theirs = next(each for each in history if each["Version"] == version - 1)
+        given = {key: theirs[key] for key in ("Type", "Value", "DataType", *_OPTIONAL.values()) if theirs.get(key)}
+        aws.call("put_parameter", Name=name, Overwrite=True, **given)
 
     def _aws(self) -> Aws:
         return Aws(self.spec.name, self.connections(self._connection), "ssm")

@@ -218,10 +218,11 @@ class NginxComponent(ResourceComponent):
     def _put(self, texts: dict[Path, str]) -> None:
         for file, text in texts.items():
             with self._errors():
-                beside = file.with_name(f".{file.name}.new")
+                place = file.resolve()  # of a site that is enabled by a link
+                beside = place.with_name(f".{place.name}.new")
                 beside.write_text(text)
-                beside.chmod(file.stat().st_mode)
-                beside.replace(file)
+                beside.chmod(place.stat().st_mode)
+                beside.replace(place)
 
     def _errors(self) -> AbstractContextManager[None]:
         return disk_errors(

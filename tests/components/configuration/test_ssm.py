@@ -99,14 +99,14 @@ def test_somebody_is_faster_and_what_they_wrote_is_on_top_again(
             for name in ("workers", "hosts", "old"):
                 shop.remove(name)
                 if not removed:
-                    shop.put(name, "theirs")
+                    shop.put(name, "theirs", Description="their own")
         return passed_on()
 
     with gate.troubling("ssm", "PutParameter", race):
         record = scenario.execute(plan)
     assert record.execution.status == "executed"
     state = shop.state()
-    assert "workers" not in state if removed else state["workers"][1] == "theirs"
+    assert "workers" not in state if removed else state["workers"] == ("String", "theirs", ("their own", None))
 
 
 def test_someone_changed_it_since_it_was_read(component: SsmComponent, shop: SsmHarness) -> None:

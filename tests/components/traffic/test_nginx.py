@@ -160,6 +160,17 @@ def test_a_script_is_a_patch_and_a_reload(shop: NginxHarness, memory_store: Stor
     assert lines[-1].endswith("-s reload")
 
 
+def test_a_site_that_is_enabled_by_a_link_stays_so(shop: NginxHarness, memory_store: Store, tmp_path: Path) -> None:
+    available = shop.file.rename(tmp_path / "available.conf")
+    shop.file.symlink_to(available)
+    before = shop.state()
+    scenario = Scenario(shop, memory_store)
+    _, plan = scenario.migrated(write=False)
+    scenario.execute(plan)
+    scenario.assert_back(plan, before)
+    assert shop.file.readlink() == available
+
+
 def test_users_who_stick_are_told_of(shop: NginxHarness, memory_store: Store) -> None:
     scenario = Scenario(shop, memory_store)
     snapshot = scenario.snapshot()

@@ -67,20 +67,25 @@ def written_by(done: Done, table: Table, keys: Collection[bytes], blobs: BlobRea
     return {key for lines in read_lines(blocks, blobs) for key in keys_of(lines, len(table.key)) if key in keys}
 
 
-def columns_written_by(done: Done, table: Table, keys: Collection[Key], blobs: BlobReader) -> dict[Key, set[str]]:
+def columns_written_by(
+    done: Done, table: Table, keys: Collection[Key], blobs: BlobReader
+) -> dict[Key, set[str | None]]:
     """Of rows by these keys, the columns in which a rollback has put another value than it found, by what it has noted.
 
-    A row can bear its transaction id and hold what an application wrote: in another column, or where DDL has rewritten the table.
+    None among them says that it has deleted the row. A row can bear its transaction id and hold what an application wrote: in another
+    column, or where DDL has rewritten the table.
     """
-    found: dict[Key, set[str]] = {}
+    found: dict[Key, set[str | None]] = {}
     names = {column.number: column.name for column in table.stored_columns}
     key_names, width = [column.name for column in table.key_columns], len(table.key)
-    for change in done.of_table(table.oid, "update", "insert", "refill"):
+    for change in done.of_table(table.oid, "update", "delete", "insert", "refill"):
         columns = [names[number] for number in change["columns"]]
         for line in chain.from_iterable(read_lines([Block(**block) for block in change["blocks"]], blobs)):
             fields = line.split(b"\t")
             key = tuple(texts(key_names, fields[:width]).values())
-            if key in keys:
+            if key in keys and change["op"] == "delete":
+                found.setdefault(key, set()).add(None)
+            elif key in keys:
                 values = fields[width:]
                 before, after = values[: len(columns)], values[len(columns) : 2 * len(columns)]
                 written = columns if change["op"] == "insert" else _unlike(columns, before, after)

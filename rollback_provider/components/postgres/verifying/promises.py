@@ -44,7 +44,7 @@ class Broken:
 
     :param key: of the row
     :param column: which differs; None where the row is gone
-    :param own: whether a transaction of the rollback wrote the row last; otherwise somebody else has, since
+    :param own: whether a transaction of the rollback may have done that; otherwise somebody else has written the row since
     """
 
     key: Key
@@ -68,7 +68,7 @@ def broken(
     for key, values in kept.items():
         label = ", ".join(f"{name}={value}" for name, value in zip(names[:width], key, strict=True))
         if key not in rows:
-            problems.append(Broken(key, None, f"row {label} is gone, and the ledger keeps it", own=False))
+            problems.append(Broken(key, None, f"row {label} is gone, and the ledger keeps it", own=True))
             continue
         xmin, row = rows[key]
         problems += [

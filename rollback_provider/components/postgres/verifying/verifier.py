@@ -256,8 +256,10 @@ class Verifier:
         problems = broken(self._session, table, found, kept, self._done.own)
         suspects = {each.key for each in problems if each.own}
         written = columns_written_by(self._done, table, suspects, self._blobs) if suspects else {}
-        lost = [each for each in problems if each.own and each.column in written.get(each.key, ())]
-        again = [each for each in problems if each not in lost]
+        lost: list[str] = []
+        again: list[str] = []
+        for each in problems:
+            (lost if each.own and each.column in written.get(each.key, ()) else again).append(each.problem)
         return make_check(
             self._component,
             "ledger",
@@ -267,8 +269,8 @@ class Verifier:
             actual=f"{len(kept) - len(problems):,} of {len(kept):,} that were looked up",
             detail=f"{len(again):,} values were written again since" if again else "",
             differences=[
-                *(each.problem for each in lost),
-                *(f"{each.problem} (written again since)" for each in again),
+                *lost,
+                *(f"{problem} (written again since)" for problem in again),
             ],
         )
 
